@@ -1,0 +1,11 @@
+"""What a plugin author imports. Nothing heavier than click and pluggy is imported here.
+
+    from distill import CheckpointHeader, GenerationRequest, GenerativeModel, ModelLoader, hookimpl, options
+"""
+
+from distill import options
+from distill.checkpoint import CheckpointHeader
+from distill.hookspecs import hookimpl
+from distill.models import GenerationRequest, GenerativeModel, ModelLoader
+
+__all__ = ["CheckpointHeader", "GenerationRequest", "GenerativeModel", "ModelLoader", "hookimpl", "options"]

@@ -1,0 +1,99 @@
+"""Mel spectra of waveforms. Inverting them is `inversion.py`'s."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from distill.errors import CheckpointError
+from distill.text import clean
+
+
+@dataclass(frozen=True)
+class Spectrogram:
+    """The settings of a mel spectrogram, as checkpoints carry them.
+
+    `sample_rate`, `f_min` and `f_max` in Hz (`f_max` None: the Nyquist frequency), `n_fft` and `hop_length` in
+    samples. The window is a periodic Hann window of `n_fft`; frames are centred, the signal reflected at its ends.
+    """
+
+    sample_rate: int = 48000
+    n_fft: int = 2048
+    hop_length: int = 512
+    n_mels: int = 128
+    f_min: float = 0.0
+    f_max: float | None = None
+    power: float = 2.0
+
+    @classmethod
+    def from_config(cls, config: object) -> Spectrogram:
+        """The settings in a checkpoint's dictionary. Raises `CheckpointError` naming the one that is missing or odd."""
+        if not isinstance(config, Mapping):
+            raise CheckpointError("The checkpoint has no spectrogram_config.")
+        values: dict[str, Any] = {}
+        ranges = {
+            "sample_rate": (1000, 768000), "n_fft": (16, 65536), "hop_length": (1, 65536),
+            "n_mels": (1, 4096), "f_min": (0, 384000), "f_max": (0, 384000), "power": (0.1, 10),
+        }  # fmt: skip
+        for name, (low, high) in ranges.items():
+            value = config.get(name)
+            if value is None and name == "f_max":
+                continue
+            whole = isinstance(getattr(cls, name), int)
+            right_kind = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+            if not right_kind or not low <= value <= high:
+                raise CheckpointError(f"The checkpoint's spectrogram_config has {name} {clean(value, 40)}.")
+            values[name] = value
+        if values["hop_length"] > values["n_fft"] // 2:
+            raise CheckpointError("The checkpoint's spectrogram_config has a hop_length over half of n_fft.")
+        return cls(**values)
+
+    @property
+    def bins(self) -> int:
+        """Frequency bins of the linear spectrum."""
+        return self.n_fft // 2 + 1
+
+    def frames(self, samples: int) -> int:
+        """How many centred frames a signal of `samples` has."""
+        return samples // self.hop_length + 1
+
+    def frames_for(self, samples: int) -> int:
+        """How many frames an inversion needs to give `samples`: enough that the last has its centre past the end."""
+        return -(-samples // self.hop_length) + 1
+
+    @cached_property
+    def window(self) -> Tensor:
+        """The analysis window, `float32 [n_fft]`."""
+        return torch.hann_window(self.n_fft)
+
+    @cached_property
+    def filters(self) -> Tensor:
+        """The mel filter bank, `float32 [n_mels, bins]`: triangles on the HTK scale, peaks at 1, no norm.
+
+        Source: Young et al., The HTK Book, 2006, section 5.4.
+        """
+        top = self.f_max if self.f_max is not None else self.sample_rate // 2
+        low, high = (2595.0 * math.log10(1.0 + f / 700.0) for f in (self.f_min, top))
+        centres = 700.0 * (10.0 ** (torch.linspace(low, high, self.n_mels + 2) / 2595.0) - 1.0)
+        frequencies = torch.linspace(0, self.sample_rate // 2, self.bins)
+        slopes = centres[:, None] - frequencies[None, :]  # [n_mels + 2, bins]
+        widths = centres.diff()[:, None]
+        rising, falling = -slopes[:-2] / widths[:-1], slopes[2:] / widths[1:]
+        return torch.minimum(rising, falling).clamp(min=0.0)
+
+    def mel(self, wave: Tensor) -> Tensor:
+        """The mel spectrum `[..., n_mels, frames]` of `wave [..., samples]`: magnitudes to the power of `power`."""
+        spectrum = torch.stft(
+            wave, self.n_fft, self.hop_length, window=self.window, center=True, pad_mode="reflect", return_complex=True
+        )
+        return self.filters @ spectrum.abs().pow(self.power)
+
+    def log_mel(self, wave: Tensor) -> Tensor:
+        """`log(1 + mel)` of `wave [..., samples]`, `[..., n_mels, frames]`."""
+        return torch.log1p(self.mel(wave))

@@ -1,0 +1,32 @@
+"""From the model's sample rate to the one asked for, as a stream, by soxr at its best quality."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+_MARGIN = 4096  # samples of input past the end, so that the filter rings on sound, not on silence
+
+
+def samples_needed(samples: int, source_rate: int, target_rate: int) -> int:
+    """How many samples at `source_rate` make `samples` at `target_rate` (both in Hz)."""
+    if source_rate == target_rate:
+        return samples
+    return math.ceil(samples * source_rate / target_rate) + _MARGIN
+
+
+def resample(
+    chunks: Iterable[NDArray[np.float32]], source_rate: int, target_rate: int, channels: int
+) -> Iterator[NDArray[np.float32]]:
+    """`chunks` `[channels, samples]` at another rate (Hz), in blocks of other lengths; unchanged where the rates agree."""
+    if source_rate == target_rate:
+        yield from chunks
+        return
+    stream = soxr.ResampleStream(source_rate, target_rate, channels, dtype="float32", quality="VHQ")
+    for chunk in chunks:
+        yield stream.resample_chunk(np.ascontiguousarray(chunk.T)).reshape(-1, channels).T
+    yield stream.resample_chunk(np.zeros((0, channels), np.float32), last=True).reshape(-1, channels).T

@@ -1,0 +1,274 @@
+"""Reading a checkpoint as data: its header without torch, its contents with an allow-list.
+
+Nothing in a file is ever executed. A global that the format does not need becomes a `Placeholder`,
+which is inert; one that could run programs refuses the file. Nothing here knows an architecture.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import sys
+import zipfile
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from distill.errors import CheckpointError
+from distill.text import clean
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+FORMAT = "distill_model"
+MAX_HEADER_BYTES = 64 * 2**20
+"""Ceiling for `data.pkl`. A real one holds names and sizes: 20 kB for 5 MB of weights."""
+
+# What a checkpoint may name of the standard library: classes that are plain values. Anything else of it has no
+# business there, and what can run programs lives there.
+_PLAIN_MODULES = {"_codecs", "collections", "datetime", "decimal", "enum", "fractions", "pathlib", "uuid"}
+_PLAIN_BUILTINS = {"bytearray", "bytes", "complex", "dict", "float", "frozenset", "int", "list", "set", "str", "tuple"}
+
+
+class Placeholder:
+    """What stands where a file names something a header has no use for: a foreign class, a tensor, an array.
+
+    Each global gets a subclass of its own (`placeholder_for`). Making an instance, setting its state or
+    its items does nothing, whatever the arguments.
+    """
+
+    stands_for = "?"
+
+    def __new__(cls, *_arguments: object, **_keywords: object) -> Placeholder:
+        return super().__new__(cls)
+
+    def __init__(self, *_arguments: object, **_keywords: object) -> None:
+        pass
+
+    def __repr__(self) -> str:
+        return f"<{clean(self.stands_for)}>"
+
+    def __setstate__(self, _state: object) -> None:
+        pass
+
+    def __setitem__(self, _key: object, _value: object) -> None:
+        pass
+
+    def append(self, _value: object) -> None:
+        """Take an item that a pickle appends, and drop it."""
+
+    def extend(self, _values: object) -> None:
+        """Take items that a pickle appends, and drop them."""
+
+
+def placeholder_for(name: str) -> type[Placeholder]:
+    """A class that is inert and knows the global it stands for, `package.module.Name`."""
+    return type("Placeholder", (Placeholder,), {"stands_for": name})
+
+
+@dataclass(frozen=True)
+class CheckpointHeader:
+    """What a file says of itself, read without running or fully loading it.
+
+    `version` and `model_type` are what plugins claim by; `model_type` is None where the file has none.
+    `fields` holds every top-level value of the container; tensors, arrays and foreign objects in it are
+    `Placeholder`s. `foreign_globals` names what the file refers to outside the format.
+    """
+
+    path: Path
+    version: int
+    model_type: str | None
+    fields: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    foreign_globals: frozenset[str] = frozenset()
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """The file's `metadata`, or an empty mapping. Clean its text before showing it (`distill.text`)."""
+        metadata = self.fields.get("metadata")
+        return metadata if isinstance(metadata, dict) else {}
+
+    @property
+    def name(self) -> str:
+        """The model's name in one printable line, or the file's where the model has none."""
+        name = self.metadata.get("name")
+        return (clean(name) if isinstance(name, str) else "") or clean(self.path.stem)
+
+    def __str__(self) -> str:
+        kind = "no model_type" if self.model_type is None else f"model_type {clean(self.model_type, 40)!r}"
+        return f"version {self.version}, {kind}"
+
+
+class _HeaderUnpickler(pickle.Unpickler):
+    """A pickle machine that imports nothing: a global is `OrderedDict` or a `Placeholder`."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__(file)
+        self.globals: set[tuple[str, str]] = set()
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("collections", "OrderedDict"):
+            return OrderedDict
+        self.globals.add((module, name))
+        return placeholder_for(f"{module}.{name}")
+
+    def persistent_load(self, pid: object) -> Any:
+        return Placeholder()
+
+
+def _is_dangerous(module: str, name: str) -> bool:
+    root = module.partition(".")[0]
+    if root == "builtins":
+        return name not in _PLAIN_BUILTINS
+    # nt and posix: the platform halves of `os`, only one of which this Python's list has.
+    return root in {"nt", "posix"} or (root in sys.stdlib_module_names and root not in _PLAIN_MODULES)
+
+
+def _is_foreign(module: str) -> bool:
+    return module.partition(".")[0] not in {"torch", "numpy", "_codecs"}
+
+
+def _read_pickle(path: Path) -> bytes | None:
+    """The bytes of a `torch.save` archive's `data.pkl`; None where the file is no such archive."""
+    with path.open("rb") as file:
+        if file.read(4) != b"PK\x03\x04":
+            return None
+        try:
+            with zipfile.ZipFile(file) as archive:
+                entries = [e for e in archive.infolist() if e.filename.count("/") == 1 and e.filename.endswith("/data.pkl")]
+                if not entries:
+                    return None
+                if len(entries) > 1 or entries[0].compress_type != zipfile.ZIP_STORED:
+                    raise CheckpointError(f"{_show(path)} is not laid out as torch.save lays out a file. Refused.")
+                if entries[0].file_size > MAX_HEADER_BYTES:
+                    raise CheckpointError(
+                        f"{_show(path)} has a header of {entries[0].file_size / 2**20:.0f} MiB; "
+                        f"at most {MAX_HEADER_BYTES // 2**20} MiB are read. Refused."
+                    )
+                return archive.read(entries[0])
+        except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError, OverflowError) as error:
+            raise CheckpointError(
+                f"{_show(path)} begins like a checkpoint but is cut short or damaged. Copy or download it again."
+            ) from error
+
+
+def _show(path: Path) -> str:
+    return clean(str(path), 200)
+
+
+def read_header(path: Path) -> CheckpointHeader | None:
+    """The header of a `.distill` file, or None where `path` is some other kind of file.
+
+    Raises `CheckpointError` where it is one but is damaged, has no usable version, or names a global
+    that could run programs. Imports neither torch nor numpy.
+    """
+    data = _read_pickle(path)
+    if data is None:
+        return None
+    unpickler = _HeaderUnpickler(io.BytesIO(data))
+    try:
+        contents = unpickler.load()
+    except CheckpointError:
+        raise
+    except Exception as error:  # a hostile pickle can raise anything; whatever it is, the header is unreadable
+        raise CheckpointError(f"{_show(path)} has a damaged header. Copy or download it again.") from error
+    dangerous = sorted(f"{m}.{n}" for m, n in unpickler.globals if _is_dangerous(m, n))
+    if dangerous:
+        raise CheckpointError(
+            f"{_show(path)} names {clean(dangerous[0], 60)}, for which a checkpoint has no use and which could run "
+            "programs. Refused; nothing in it was run."
+        )
+    if not isinstance(contents, dict) or contents.get("format") != FORMAT:
+        return None
+    version, model_type = contents.get("version"), contents.get("model_type")
+    if not isinstance(version, int) or isinstance(version, bool):
+        raise CheckpointError(f"{_show(path)} has version {clean(version, 40)}; a whole number is needed.")
+    if not (model_type is None or isinstance(model_type, str)):
+        raise CheckpointError(f"{_show(path)} has model_type {clean(model_type, 40)}; text is needed.")
+    return CheckpointHeader(
+        path=path,
+        version=version,
+        model_type=model_type,
+        fields=MappingProxyType({k: v for k, v in contents.items() if isinstance(k, str)}),
+        foreign_globals=frozenset(f"{m}.{n}" for m, n in unpickler.globals if _is_foreign(m)),
+    )
+
+
+@contextmanager
+def _allow_list(header: CheckpointHeader) -> Iterator[None]:
+    """Let `torch.load` build NumPy arrays, and inert placeholders for the globals that the header found foreign."""
+    import numpy as np
+    import torch
+
+    dtypes = (np.float16, np.float32, np.float64, np.int16, np.int32, np.int64, np.uint8, np.bool_)
+    rebuild = {"_reconstruct": np.array(0).__reduce__()[0], "scalar": np.float64(0).__reduce__()[0]}
+    allowed: list[Any] = [np.ndarray, np.dtype, *(type(np.dtype(t)) for t in dtypes)]
+    # Files written with NumPy 1 say numpy.core, with NumPy 2 numpy._core.
+    allowed += [(f, f"numpy.{core}.multiarray.{name}") for core in ("core", "_core") for name, f in rebuild.items()]
+    allowed += [(placeholder_for(name), name) for name in header.foreign_globals]
+    with torch.serialization.safe_globals(allowed):
+        yield
+
+
+def load_contents(header: CheckpointHeader) -> dict[str, Any]:
+    """The whole dictionary in a `.distill` file: tensors on the CPU, mapped from the file and read when used.
+
+    Raises `CheckpointError` where the file is damaged or holds what the allow-list does not.
+    """
+    import torch
+
+    try:
+        with _allow_list(header):
+            contents = torch.load(header.path, map_location="cpu", weights_only=True, mmap=True)
+    except OSError:
+        raise
+    except Exception as error:  # torch.load raises many kinds for one cause: the file is not as it should be
+        reason = clean(str(error).partition("\n")[0], 120)
+        raise CheckpointError(f"{_show(header.path)} cannot be loaded: {reason}") from error
+    if not isinstance(contents, dict):
+        raise CheckpointError(f"{_show(header.path)} holds no dictionary. Copy or download it again.")
+    return contents
+
+
+def section(contents: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The dictionary `name` of a checkpoint's contents. Raises `CheckpointError` where it has none."""
+    value = contents.get(name)
+    if not isinstance(value, dict):
+        raise CheckpointError(f"The checkpoint has no {name}.")
+    return value
+
+
+def whole_number(config: Mapping[str, Any], name: str, high: int = 2**20) -> int:
+    """The setting `name` of a checkpoint's configuration, from 1 to `high`; `CheckpointError` where it is otherwise."""
+    value = config.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= high:
+        raise CheckpointError(f"The checkpoint's {name} is {clean(value, 40)}; 1 to {high} is needed.")
+    return value
+
+
+def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], part: str) -> None:
+    """Give `network`, built on the meta device, its weights: float32 copies of `tensors`, in eval mode.
+
+    Raises `CheckpointError` naming the first tensor that is missing, surplus or of another shape; `part` is what
+    the message calls the network.
+    """
+    import torch
+
+    wanted = network.state_dict()
+    for name in sorted(wanted.keys() | tensors.keys()):
+        if name not in tensors:
+            raise CheckpointError(f"The checkpoint's {part} lacks the tensor {clean(name)}.")
+        if name not in wanted:
+            raise CheckpointError(f"The checkpoint's {part} has a tensor too many, {clean(name)}.")
+        found = tensors[name]
+        if not isinstance(found, torch.Tensor) or found.shape != wanted[name].shape:
+            shape = list(found.shape) if isinstance(found, torch.Tensor) else clean(found)
+            raise CheckpointError(
+                f"The checkpoint's {part} has {clean(name)} of shape {shape}; {list(wanted[name].shape)} is needed."
+            )
+    copies = {name: tensors[name].to(wanted[name].dtype, copy=True) for name in wanted}
+    network.load_state_dict(copies, assign=True)
+    network.eval().requires_grad_(False)

@@ -1,0 +1,92 @@
+"""The command line: one module a command. This one builds the group, and turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import warnings
+from types import FrameType
+from typing import Any
+
+import click
+
+from distill.cli import generate
+from distill.errors import DistillError, DistillWarning
+from distill.plugins import Plugins, discover
+from distill.text import clean
+
+
+def main() -> None:
+    """Run the program. Exit codes: 0 done, 1 failed, 2 usage, 130 and 143 interrupted."""
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(run(build(discover()), sys.argv[1:]))
+
+
+def build(plugins: Plugins) -> click.Group:
+    """The command group with the commands of the host and of `plugins`."""
+
+    @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+    @click.version_option(package_name="distill")
+    def distill() -> None:
+        """Generate audio with models made from small, personal corpora."""
+
+    distill.add_command(generate.command(plugins))
+    plugins.register_commands(distill)
+    for problem in plugins.problems:
+        warn(problem)
+    plugins.problems.clear()
+    return distill
+
+
+def run(cli: click.Group, arguments: list[str]) -> int:
+    """Run `cli`; return the exit code. What a user can cause ends in one line on stderr."""
+    traceback = bool(os.environ.get("DISTILL_TRACEBACK"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DistillWarning)
+        warnings.showwarning = _show_warning
+        try:
+            result = cli.main(arguments, prog_name="distill", standalone_mode=False)
+            return result if isinstance(result, int) else 0
+        except click.ClickException as error:
+            error.show()
+            return error.exit_code
+        except (click.Abort, KeyboardInterrupt):
+            fail("Interrupted. Finished files are kept.")
+            return 130
+        except DistillError as error:
+            if traceback:
+                raise
+            fail(str(error))
+            return error.exit_code
+        except BrokenPipeError:  # the reader of our output has gone, as `head` does
+            sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - so that Python's own flush at exit is quiet
+            return 1
+        except OSError as error:
+            if traceback:
+                raise
+            where = f" ({clean(str(error.filename), 200)})" if error.filename else ""
+            fail(f"{error.strerror or error}{where}.")
+            return 1
+        except MemoryError:
+            fail("Not enough memory.")
+            return 1
+
+
+def warn(message: str) -> None:
+    """One warning line on stderr."""
+    click.echo(f"Warning: {message}", err=True)
+
+
+def fail(message: str) -> None:
+    """One error line on stderr."""
+    click.echo(f"Error: {message}", err=True)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *rest: Any) -> None:
+    if issubclass(category, DistillWarning):
+        warn(str(message))
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    sys.exit(143)  # through `finally`, so that temporary files go

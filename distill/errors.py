@@ -1,0 +1,30 @@
+"""The one family of errors. Raised where the cause is known, shown as one line by the CLI alone.
+
+A message says what was found, what is allowed, and what would help.
+"""
+
+from __future__ import annotations
+
+
+class DistillError(Exception):
+    """Something a user can cause or mend. `exit_code` is what the program ends with: 1, failed."""
+
+    exit_code = 1
+
+
+class RequestError(DistillError):
+    """The command line asks for what cannot be: exit code 2, as for any other usage error."""
+
+    exit_code = 2
+
+
+class CheckpointError(DistillError):
+    """A file is no checkpoint, is damaged, or does not hold what its own header promises."""
+
+
+class PluginError(DistillError):
+    """A plugin broke its contract, or no plugin, or more than one, answers for a checkpoint."""
+
+
+class DistillWarning(UserWarning):
+    """Something a user should know that stops nothing: `warnings.warn(message, DistillWarning)` shows it as one line."""

@@ -1,0 +1,178 @@
+"""Request in, finished audio out: the one path that data takes.
+
+    model chunks → same rate, exact length, faded edges → spool → level → file → name → sidecar
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from distill import devices, outputs, sidecar
+from distill.audio import files, levels, resampling
+from distill.audio.files import OutputFormat, Spool
+from distill.errors import DistillError, PluginError, RequestError
+from distill.models import GenerationRequest, GenerativeModel
+from distill.registry import Claim
+from distill.text import clean, file_stem
+
+
+@dataclass(frozen=True)
+class Job:
+    """What was asked for. `options` are those of the claiming plugin, by parameter name; `duration` in seconds.
+
+    `sample_rate` in Hz, None for the model's own; `bit_depth` None for the format's default.
+    """
+
+    claim: Claim
+    options: Mapping[str, Any]
+    duration: float
+    seed: int
+    count: int = 1
+    directory: Path = Path()
+    format: str = "wav"
+    sample_rate: int | None = None
+    bit_depth: str | None = None
+    device: str = "auto"
+    distribution: str | None = None
+
+
+@dataclass(frozen=True)
+class GeneratedFile:
+    """A finished file and what `--json` says of it. `duration` in seconds, `sample_rate` in Hz."""
+
+    file: str
+    seed: int
+    duration: float
+    sample_rate: int
+    format: str
+    model: str
+    loader: str
+
+
+Progress = Callable[[int, int, int], None]
+"""Called with (file index, chunks done, chunks in all) of the file being made, first with 0 chunks done."""
+
+
+def generate(job: Job, progress: Progress) -> Iterator[GeneratedFile]:
+    """Make the files of `job` one by one, each given as soon as it is in place.
+
+    Raises `DistillError` for what cannot be; files that are finished by then stay.
+    """
+    if job.sample_rate is not None:  # refused before anything is loaded
+        files.output_format(job.format, job.sample_rate, job.bit_depth)
+    job.directory.mkdir(parents=True, exist_ok=True)
+    device = devices.choose(job.device)
+    model = _load(job.claim, device)
+    form = files.output_format(job.format, job.sample_rate or model.sample_rate, job.bit_depth)
+    samples = round(job.duration * form.sample_rate)
+    if samples < 1:
+        raise RequestError(f"--duration: {job.duration:g} s is less than one sample at {form.sample_rate} Hz.")
+    files.check_length(form, samples, model.channels)
+    made_by = {
+        "program": sidecar.describe_program(),
+        "model": sidecar.describe_model(job.claim, job.distribution),
+        "device": device,
+    }
+    for index in range(job.count):
+        seed = job.seed + index
+        with outputs.temporary(job.directory) as spooled, spooled.open("w+b") as file:
+            spool = Spool(file, model.channels)
+            for block in _finished_blocks(model, job, seed, form, samples, lambda *n: progress(index, *n)):  # noqa: B023
+                spool.append(block)
+            gain = levels.gain_to_peak(spool.peak)
+            with outputs.temporary(job.directory) as draft:
+                files.write(draft, (block * np.float32(gain) for block in spool.blocks()), form, model.channels)
+                made = {
+                    "schema": sidecar.SCHEMA,
+                    **made_by,
+                    "seed": seed,
+                    "options": dict(job.options),
+                    "duration": job.duration,
+                    "samples": samples,
+                    "sample_rate": form.sample_rate,
+                    "channels": model.channels,
+                    "format": form.name,
+                    "bit_depth": form.bit_depth,
+                    "level": {
+                        "peak_before_dbfs": levels.to_dbfs(spool.peak),
+                        "gain": gain,
+                        "peak_dbfs": levels.to_dbfs(spool.peak * gain),
+                    },
+                }
+                stem = f"{file_stem(job.claim.header.name)}-{seed}"
+                path = outputs.publish(draft, stem, f".{form.name}", lambda p: {"file": p.name, **made})  # noqa: B023
+        yield GeneratedFile(
+            file=str(path),
+            seed=seed,
+            duration=samples / form.sample_rate,
+            sample_rate=form.sample_rate,
+            format=form.name,
+            model=job.claim.header.name,
+            loader=job.claim.loader.name,
+        )
+
+
+def _load(claim: Claim, device: str) -> GenerativeModel:
+    try:
+        return claim.loader.load(claim.header, device)
+    except (DistillError, OSError, MemoryError):
+        raise
+    except Exception as error:  # a plugin's own breakage: named as such, whatever it is
+        raise _broken(claim, "loading", error) from error
+
+
+def _finished_blocks(
+    model: GenerativeModel,
+    job: Job,
+    seed: int,
+    form: OutputFormat,
+    samples: int,
+    progress: Callable[[int, int], None],
+) -> Iterator[NDArray[np.float32]]:
+    """The file's `samples` at its own rate, faded at both edges, before its level is set: `[channels, samples]`."""
+    needed = resampling.samples_needed(samples, model.sample_rate, form.sample_rate)
+    request = GenerationRequest(seed=seed, samples=needed, options=job.options)
+    chunks = _checked_chunks(model, request, job.claim, progress)
+    position = 0
+    for block in resampling.resample(chunks, model.sample_rate, form.sample_rate, model.channels):
+        kept = block[:, : samples - position]
+        yield levels.fade_edges(kept, position, samples, form.sample_rate)
+        position += kept.shape[1]
+
+
+def _checked_chunks(
+    model: GenerativeModel, request: GenerationRequest, claim: Claim, progress: Callable[[int, int], None]
+) -> Iterator[NDArray[np.float32]]:
+    """The model's chunks, counted for `progress` and held to what `GenerativeModel.generate` promises."""
+    try:
+        total = model.count_chunks(request)
+        progress(0, total)
+        received = 0
+        for number, chunk in enumerate(model.generate(request), start=1):
+            if chunk.dtype != np.float32 or chunk.ndim != 2 or chunk.shape[0] != model.channels:
+                raise _broken(claim, "generating", f"a chunk is {chunk.dtype} {list(chunk.shape)}")
+            if not np.isfinite(chunk).all():
+                raise DistillError(f"{claim.header.name} generates samples that are not finite: its weights are damaged.")
+            received += chunk.shape[1]
+            yield chunk
+            progress(number, total)
+    except (DistillError, OSError, MemoryError):
+        raise
+    except Exception as error:  # as in `_load`
+        raise _broken(claim, "generating", error) from error
+    if received != request.samples:
+        raise _broken(claim, "generating", f"{received} samples came where {request.samples} were asked for")
+
+
+def _broken(claim: Claim, doing: str, what: object) -> PluginError:
+    shown = f"{type(what).__name__}: {what}" if isinstance(what, Exception) else str(what)
+    return PluginError(
+        f"Loader {clean(claim.loader.name)} of plugin {clean(claim.plugin)} broke while {doing} "
+        f"{clean(claim.header.name)}: {clean(shown, 200)}. Set DISTILL_TRACEBACK=1 to see where."
+    )

@@ -1,0 +1,32 @@
+"""Where checkpoints are found: from what the user calls a model to the file it is."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+
+from distill.errors import DistillError
+from distill.text import clean
+
+
+def resolve(reference: str | os.PathLike[str]) -> Path:
+    """The file that `reference`, a path, stands for.
+
+    Raises `DistillError` where there is none or it is not a regular file, naming near ones in the same folder.
+    """
+    path = Path(reference).expanduser()
+    shown = clean(str(path), 200)
+    try:
+        if path.is_file():
+            return path
+        if path.is_dir():
+            raise DistillError(f"{shown} is a folder. Give one of its checkpoints (*.distill).")
+        if path.exists():
+            raise DistillError(f"{shown} is neither a file nor a folder. Give the path of a checkpoint (*.distill).")
+        there = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
+        raise DistillError(f"{shown} cannot be looked up: {error}.") from error
+    near = difflib.get_close_matches(path.name, there, n=3)
+    hint = f" Near it: {', '.join(clean(n) for n in near)}." if near else " Give the path of a checkpoint (*.distill)."
+    raise DistillError(f"{shown} does not exist.{hint}")

@@ -1,0 +1,70 @@
+"""What a plugin implements: a `ModelLoader` that a claim returns, and the `GenerativeModel` it loads."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from distill.checkpoint import CheckpointHeader
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class GenerationRequest:
+    """One file to generate.
+
+    `samples`: how many the model must yield, at its own rate. `seed`: all chance comes from it
+    (`distill.seeding`). `options`: the values of the options that the model's plugin declared, by parameter name.
+    """
+
+    seed: int
+    samples: int
+    options: Mapping[str, Any]
+
+
+class GenerativeModel(ABC):
+    """A loaded model. `sample_rate` in Hz; `channels`, 1 or 2."""
+
+    sample_rate: int
+    channels: int = 1
+
+    @abstractmethod
+    def count_chunks(self, request: GenerationRequest) -> int:
+        """How many chunks `generate` will yield for `request`; what the progress bar counts."""
+
+    @abstractmethod
+    def generate(self, request: GenerationRequest) -> Iterator[NDArray[np.float32]]:
+        """The chunks of one file in order, each `float32 [channels, samples]`, full scale 1.0, any level.
+
+        Together they hold exactly `request.samples` samples and join without a seam: cross-fades are the
+        model's own affair, in the domain where they sound best. A chunk may be empty. What is yielded depends
+        on `request` alone; memory must not grow with its length.
+        """
+
+
+class ModelLoader(ABC):
+    """What a plugin's `claim_checkpoint` returns. Cheap to make: nothing heavy is imported before `load`.
+
+    `name`: what `--loader` and the sidecar call it ("mine"). `kind`: what people read ("MINE").
+    """
+
+    name: str
+    kind: str
+
+    def check(self, header: CheckpointHeader, options: Mapping[str, Any]) -> None:  # noqa: B027 - may stay empty
+        """Refuse early what can be refused from the header and the options, before anything heavy is imported.
+
+        Raises `CheckpointError` for what the file lacks, `RequestError` for options that cannot be met.
+        """
+
+    @abstractmethod
+    def load(self, header: CheckpointHeader, device: str) -> GenerativeModel:
+        """The model in `header.path`, ready on `device` ("cpu", "cuda", "mps").
+
+        Raises `CheckpointError` where the file does not hold what it should.
+        """

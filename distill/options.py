@@ -1,0 +1,103 @@
+"""Ready-made option declarations, so that `--temperature` means the same for every model.
+
+Each function returns a new `click.Option`. Help states unit, range and default; a bad value is answered
+with the option, the value and the range.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import click
+
+
+class Number(click.ParamType):
+    """A finite number from `low` to `high`, both included; NaN and infinity are refused."""
+
+    def __init__(self, low: float, high: float, *, integer: bool = False, unit: str = "") -> None:
+        self.low, self.high, self.integer, self.unit = low, high, integer, unit
+        self.name = "integer" if integer else "number"
+
+    @property
+    def allowed(self) -> str:
+        """The range in words: "0.1 to 2", "0 or more"."""
+        unit = f" {self.unit}" if self.unit else ""
+        if self.high == math.inf:
+            return f"{_plain(self.low)} or more{unit}"
+        return f"{_plain(self.low)} to {_plain(self.high)}{unit}"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | float:
+        try:
+            number = int(value) if self.integer else float(value)
+        except (ValueError, TypeError, OverflowError):
+            number = math.nan
+        if math.isnan(number) or math.isinf(number) or not self.low <= number <= self.high:
+            kind = "a whole number" if self.integer else "a number"
+            self.fail(f"{value!r} is not {kind} from the range {self.allowed}.", param, ctx)
+        return number
+
+    def to_info_dict(self) -> dict[str, Any]:
+        return super().to_info_dict() | {"low": self.low, "high": self.high, "unit": self.unit}
+
+
+def number(
+    *names: str,
+    help: str,  # noqa: A002 - click's own word
+    default: float | None,
+    low: float,
+    high: float,
+    integer: bool = False,
+    unit: str = "",
+    metavar: str = "",
+    default_means: str = "",
+) -> click.Option:
+    """An option that takes a finite number; its help ends with "[range; default]".
+
+    `unit` is shown after the range ("ms"); `default_means` replaces the default's figure in the help.
+    """
+    kind = Number(low, high, integer=integer, unit=unit)
+    shown = default_means or f"default {_plain(default or 0)}"
+    return click.Option(
+        names,
+        type=kind,
+        default=default,
+        metavar=metavar or ("N" if integer else "X"),
+        help=f"{help}  [{kind.allowed}; {shown}]",
+    )
+
+
+def temperature(default: float = 1.0) -> click.Option:
+    """`--temperature`: what the logits are divided by before a token is drawn."""
+    return number(
+        "--temperature", "-t", default=default, low=0.1, high=2.0,
+        help="How adventurous: below 1 keeps to the likely, above 1 flattens the odds.",
+    )  # fmt: skip
+
+
+def top_k(default: int = 0) -> click.Option:
+    """`--top-k`: draw among the k most likely tokens."""
+    return number(
+        "--top-k", default=default, low=0, high=2**31 - 1, integer=True,
+        help="Draw among the K most likely tokens only; 0 is off.", metavar="K",
+    )  # fmt: skip
+
+
+def top_p(default: float = 0.9) -> click.Option:
+    """`--top-p`: draw among the fewest tokens whose probabilities sum to p."""
+    return number(
+        "--top-p", default=default, low=0.0, high=1.0, metavar="P",
+        help="Draw among the fewest tokens that together have probability P; 0 and 1 are off.",
+    )  # fmt: skip
+
+
+def overlap(default: float = 50.0) -> click.Option:
+    """`--overlap`: milliseconds over which neighbouring chunks are cross-faded."""
+    return number(
+        "--overlap", default=default, low=0.0, high=500.0, unit="ms", metavar="MS",
+        help="Cross-fade between neighbouring chunks.",
+    )  # fmt: skip
+
+
+def _plain(value: float) -> str:
+    return f"{value:g}" if abs(value) < 1e6 else f"{value:.0f}"

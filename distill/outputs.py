@@ -1,0 +1,73 @@
+"""Names and folders: a file appears whole, under a name that was free, or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def temporary(directory: Path) -> Iterator[Path]:
+    """A path in `directory` that nobody else uses, hidden from listings; what is there at the end is removed."""
+    path = directory / f".distill-{secrets.token_hex(8)}.part"
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def publish(audio: Path, stem: str, suffix: str, describe: Callable[[Path], dict[str, Any]]) -> Path:
+    """Give the finished file `audio` its name in its folder, then put its sidecar beside it; return the new path.
+
+    The name is `stem`, or `stem-2`, `stem-3`, ... where it is in use by an audio file or a sidecar. Two
+    processes that want one name both get one. `describe` makes the sidecar's contents from the path.
+    """
+    _sync(audio)
+    for number in count(1):
+        path = audio.with_name(f"{stem}{f'-{number}' if number > 1 else ''}{suffix}")
+        sidecar = path.with_suffix(".json")
+        if sidecar.exists() or not _place(audio, path):
+            continue
+        try:
+            with temporary(audio.parent) as draft:
+                draft.write_text(json.dumps(describe(path), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+                _sync(draft)
+                if _place(draft, sidecar):
+                    return path
+        except BaseException:
+            path.unlink()
+            raise
+        path.unlink()  # another process took the sidecar's name in between: ours is the next number
+    raise AssertionError("count() does not end")
+
+
+def _place(source: Path, target: Path) -> bool:
+    """Make `source` appear as `target`, atomically; False where the name is in use, which stays as it is."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without hard links, such as exFAT: reserve the name, then rename a copy over it
+        if target.exists():
+            return False
+        with temporary(target.parent) as copy:
+            shutil.copyfile(source, copy)
+            try:
+                target.touch(exist_ok=False)
+            except FileExistsError:
+                return False
+            copy.replace(target)
+    return True
+
+
+def _sync(path: Path) -> None:
+    """Have the file's data on the disk before its name is."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,85 @@
+"""From a file to exactly one loader, or a clear error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from distill.checkpoint import CheckpointHeader
+from distill.errors import CheckpointError, PluginError
+from distill.models import ModelLoader
+from distill.plugins import Plugins
+from distill.text import clean
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A checkpoint with the loader that answers for it and the plugin that brought the loader."""
+
+    header: CheckpointHeader
+    plugin: str
+    loader: ModelLoader
+
+
+def identify(plugins: Plugins, path: Path) -> CheckpointHeader:
+    """The header of the checkpoint at `path`. Raises `CheckpointError`, saying what the file is, where it is none."""
+    header = plugins.read_header(path)
+    if header is None:
+        raise CheckpointError(
+            f"{clean(str(path), 200)} is no checkpoint: it {_describe(path)}. "
+            "Give a .distill file, or install the plugin that reads this kind."
+        )
+    return header
+
+
+def claim(plugins: Plugins, header: CheckpointHeader, loader: str | None = None) -> Claim:
+    """The one loader that claims `header`; `loader` names which, where several do.
+
+    Raises `PluginError` where none does, or several do and none is named.
+    """
+    claims = [Claim(header, plugin, found) for plugin, found in plugins.claims(header)]
+    shown = f"{clean(str(header.path), 200)} ({header})"
+    if not claims:
+        raise PluginError(
+            f"No installed plugin loads {shown}. Installed: {_listed(plugins.names) or 'none'}. "
+            "Install the plugin that made it, or update distill."
+        )
+    chosen = [c for c in claims if loader in (None, c.loader.name)]
+    if len(chosen) == 1:
+        return chosen[0]
+    names = sorted(c.loader.name for c in claims)
+    if not chosen:
+        raise PluginError(f"No loader named {clean(loader)!r} claims {shown}. These do: {_listed(names)}.")
+    raise PluginError(f"Several plugins claim {shown}: {_listed(names)}. Choose one with --loader {names[0]}.")
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(clean(n) for n in sorted(names))
+
+
+_SIGNATURES = {
+    b"RIFF": "is a RIFF file, such as WAV audio",
+    b"fLaC": "is FLAC audio",
+    b"OggS": "is Ogg audio",
+    b"ID3": "is MP3 audio",
+    b"PK\x03\x04": "is a zip archive, but not one of this format",
+    b"\x80": "is a bare pickle, as old versions of torch wrote",
+    b"\x89PNG": "is a PNG picture",
+}
+
+
+def _describe(path: Path) -> str:
+    with path.open("rb") as file:
+        start = file.read(512)
+    if not start:
+        return "is empty"
+    for signature, description in _SIGNATURES.items():
+        if start.startswith(signature):
+            return description
+    try:
+        start[:500].decode("utf-8")
+    except UnicodeDecodeError as error:
+        if error.start < len(start) - 16:
+            return "holds data of an unknown kind"
+    return "is text" if b"\x00" not in start else "holds data of an unknown kind"

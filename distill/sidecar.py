@@ -1,0 +1,46 @@
+"""The sidecar, `NAME.json` beside an audio file: everything needed to know how it was made."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import platform
+from pathlib import Path
+from typing import Any
+
+from distill.registry import Claim
+from distill.text import clean
+
+SCHEMA = 1
+
+
+def describe_program() -> dict[str, Any]:
+    """The versions of this program and of what its arithmetic rests on."""
+    packages = ("distill", "torch", "numpy", "soundfile", "soxr")
+    return {
+        **{name: importlib.metadata.version(name) for name in packages},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }
+
+
+def describe_model(claim: Claim, distribution: str | None) -> dict[str, Any]:
+    """Which checkpoint, byte for byte, and which plugin loaded it. Text from the file is cleaned."""
+    header = claim.header
+    model_id = header.metadata.get("model_id")
+    return {
+        "name": header.name,
+        "id": clean(model_id) if isinstance(model_id, str) else None,
+        "path": str(header.path.absolute()),
+        "sha256": _sha256(header.path),
+        "version": header.version,
+        "model_type": clean(header.model_type) if header.model_type is not None else None,
+        "loader": claim.loader.name,
+        "plugin": claim.plugin,
+        "distribution": distribution,
+    }
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,28 @@
+"""Text that came from a file, made safe to print or to name a file by. Nothing else may print it raw."""
+
+from __future__ import annotations
+
+import unicodedata
+
+# Cc: control characters, ANSI escapes among them. Cf: invisible formatting, such as right-to-left marks.
+# Zl and Zp: line and paragraph separators. Cs and Co: surrogates and private use. Cn: unassigned.
+_UNPRINTABLE = {"Cc", "Cf", "Zl", "Zp", "Cs", "Co", "Cn"}
+_WINDOWS_DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{kind}{n}" for kind in ("COM", "LPT") for n in range(1, 10))}
+
+
+def clean(value: object, limit: int = 80) -> str:
+    """`value` as one printable line of at most `limit` characters; what is cut ends in an ellipsis."""
+    text = value if isinstance(value, str) else repr(value)
+    text = text[: 8 * limit]  # a hostile file may carry megabytes of it
+    printable = "".join(c if unicodedata.category(c) not in _UNPRINTABLE else " " for c in text)
+    line = " ".join(printable.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def file_stem(value: object, limit: int = 60) -> str:
+    """`value` as a file name without suffix, on any system: never empty, hidden, or a path; `limit` bytes long."""
+    kept = "".join(c if c.isalnum() or c in "-_." else "-" for c in clean(value, limit).rstrip("…"))
+    stem = kept.encode()[:limit].decode(errors="ignore").strip("-.")
+    if not stem or stem.split(".")[0].upper() in _WINDOWS_DEVICES:
+        return f"model-{stem}".rstrip("-")
+    return stem
