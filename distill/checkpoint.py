@@ -6,6 +6,7 @@ which is inert; one that could run programs refuses the file. Nothing here knows
 
 from __future__ import annotations
 
+import _compat_pickle
 import io
 import pickle
 import sys
@@ -110,6 +111,9 @@ class _HeaderUnpickler(pickle.Unpickler):
         self.globals: set[tuple[str, str]] = set()
 
     def find_class(self, module: str, name: str) -> Any:
+        # Pickles of protocol 2, which torch writes, give the standard library its Python 2 names.
+        module, name = _compat_pickle.NAME_MAPPING.get((module, name), (module, name))
+        module = _compat_pickle.IMPORT_MAPPING.get(module, module)
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict
         self.globals.add((module, name))
@@ -226,7 +230,8 @@ def load_contents(header: CheckpointHeader) -> dict[str, Any]:
     except OSError:
         raise
     except Exception as error:  # torch.load raises many kinds for one cause: the file is not as it should be
-        reason = clean(str(error).partition("\n")[0], 120)
+        # torch wraps its reason in advice on turning this protection off; what comes after the marker is the reason.
+        reason = clean(str(error).rpartition("WeightsUnpickler error:")[2].strip().partition("\n")[0], 160)
         raise CheckpointError(f"{_show(header.path)} cannot be loaded: {reason}") from error
     if not isinstance(contents, dict):
         raise CheckpointError(f"{_show(header.path)} holds no dictionary. Copy or download it again.")
