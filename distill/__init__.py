@@ -1,6 +1,6 @@
 """What a plugin author imports. Nothing heavier than click and pluggy is imported here.
 
-    from distill import CheckpointHeader, GenerationRequest, GenerativeModel, ModelLoader, hookimpl, options
+from distill import CheckpointHeader, GenerationRequest, GenerativeModel, ModelLoader, hookimpl, options
 """
 
 from distill import options

@@ -32,7 +32,19 @@ MAX_HEADER_BYTES = 64 * 2**20
 # What a checkpoint may name of the standard library: classes that are plain values. Anything else of it has no
 # business there, and what can run programs lives there.
 _PLAIN_MODULES = {"_codecs", "collections", "datetime", "decimal", "enum", "fractions", "pathlib", "uuid"}
-_PLAIN_BUILTINS = {"bytearray", "bytes", "complex", "dict", "float", "frozenset", "int", "list", "set", "str", "tuple"}
+_PLAIN_BUILTINS = {
+    "bytearray",
+    "bytes",
+    "complex",
+    "dict",
+    "float",
+    "frozenset",
+    "int",
+    "list",
+    "set",
+    "str",
+    "tuple",
+}
 
 
 class Placeholder:
@@ -142,7 +154,9 @@ def _read_pickle(path: Path) -> bytes | None:
             return None
         try:
             with zipfile.ZipFile(file) as archive:
-                entries = [e for e in archive.infolist() if e.filename.count("/") == 1 and e.filename.endswith("/data.pkl")]
+                entries = [
+                    e for e in archive.infolist() if e.filename.count("/") == 1 and e.filename.endswith("/data.pkl")
+                ]
                 if not entries:
                     return None
                 if len(entries) > 1 or entries[0].compress_type != zipfile.ZIP_STORED:
@@ -153,7 +167,14 @@ def _read_pickle(path: Path) -> bytes | None:
                         f"at most {MAX_HEADER_BYTES // 2**20} MiB are read. Refused."
                     )
                 return archive.read(entries[0])
-        except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError, OverflowError) as error:
+        except (
+            zipfile.BadZipFile,
+            EOFError,
+            ValueError,
+            NotImplementedError,
+            RuntimeError,
+            OverflowError,
+        ) as error:
             raise CheckpointError(
                 f"{_show(path)} begins like a checkpoint but is cut short or damaged. Copy or download it again."
             ) from error

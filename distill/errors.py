@@ -27,4 +27,4 @@ class PluginError(DistillError):
 
 
 class DistillWarning(UserWarning):
-    """Something a user should know that stops nothing: `warnings.warn(message, DistillWarning)` shows it as one line."""
+    """What a user should know but need not act on: `warnings.warn(message, DistillWarning)` shows it as one line."""

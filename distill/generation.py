@@ -1,12 +1,14 @@
 """Request in, finished audio out: the one path that data takes.
 
-    model chunks → same rate, exact length, faded edges → spool → level → file → name → sidecar
+model chunks → same rate, exact length, faded edges → spool → level → file → name → sidecar
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,8 @@ from numpy.typing import NDArray
 
 from distill import devices, outputs, sidecar
 from distill.audio import files, levels, resampling
-from distill.audio.files import OutputFormat, Spool
+from distill.audio.files import Spool
+from distill.audio.formats import OutputFormat, check_length, output_format
 from distill.errors import DistillError, PluginError, RequestError
 from distill.models import GenerationRequest, GenerativeModel
 from distill.registry import Claim
@@ -65,15 +68,15 @@ def generate(job: Job, progress: Progress) -> Iterator[GeneratedFile]:
     Raises `DistillError` for what cannot be; files that are finished by then stay.
     """
     if job.sample_rate is not None:  # refused before anything is loaded
-        files.output_format(job.format, job.sample_rate, job.bit_depth)
+        output_format(job.format, job.sample_rate, job.bit_depth)
     job.directory.mkdir(parents=True, exist_ok=True)
     device = devices.choose(job.device)
     model = _load(job.claim, device)
-    form = files.output_format(job.format, job.sample_rate or model.sample_rate, job.bit_depth)
+    form = output_format(job.format, job.sample_rate or model.sample_rate, job.bit_depth)
     samples = round(job.duration * form.sample_rate)
     if samples < 1:
         raise RequestError(f"--duration: {job.duration:g} s is less than one sample at {form.sample_rate} Hz.")
-    files.check_length(form, samples, model.channels)
+    check_length(form, samples, model.channels)
     made_by = {
         "program": sidecar.describe_program(),
         "model": sidecar.describe_model(job.claim, job.distribution),
@@ -81,32 +84,7 @@ def generate(job: Job, progress: Progress) -> Iterator[GeneratedFile]:
     }
     for index in range(job.count):
         seed = job.seed + index
-        with outputs.temporary(job.directory) as spooled, spooled.open("w+b") as file:
-            spool = Spool(file, model.channels)
-            for block in _finished_blocks(model, job, seed, form, samples, lambda *n: progress(index, *n)):  # noqa: B023
-                spool.append(block)
-            gain = levels.gain_to_peak(spool.peak)
-            with outputs.temporary(job.directory) as draft:
-                files.write(draft, (block * np.float32(gain) for block in spool.blocks()), form, model.channels)
-                made = {
-                    "schema": sidecar.SCHEMA,
-                    **made_by,
-                    "seed": seed,
-                    "options": dict(job.options),
-                    "duration": job.duration,
-                    "samples": samples,
-                    "sample_rate": form.sample_rate,
-                    "channels": model.channels,
-                    "format": form.name,
-                    "bit_depth": form.bit_depth,
-                    "level": {
-                        "peak_before_dbfs": levels.to_dbfs(spool.peak),
-                        "gain": gain,
-                        "peak_dbfs": levels.to_dbfs(spool.peak * gain),
-                    },
-                }
-                stem = f"{file_stem(job.claim.header.name)}-{seed}"
-                path = outputs.publish(draft, stem, f".{form.name}", lambda p: {"file": p.name, **made})  # noqa: B023
+        path = _make_file(model, job, seed, form, samples, made_by, partial(progress, index))
         yield GeneratedFile(
             file=str(path),
             seed=seed,
@@ -118,13 +96,50 @@ def generate(job: Job, progress: Progress) -> Iterator[GeneratedFile]:
         )
 
 
+def _make_file(
+    model: GenerativeModel,
+    job: Job,
+    seed: int,
+    form: OutputFormat,
+    samples: int,
+    made_by: Mapping[str, Any],
+    progress: Callable[[int, int], None],
+) -> Path:
+    """The path of the finished file for `seed`, its sidecar beside it."""
+    with (
+        outputs.temporary(job.directory) as spooled,
+        spooled.open("w+b") as file,
+        outputs.temporary(job.directory) as draft,
+    ):
+        spool = Spool(file, model.channels)
+        for block in _finished_blocks(model, job, seed, form, samples, progress):
+            spool.append(block)
+        gain = levels.gain_to_peak(spool.peak)
+        files.write(draft, (block * np.float32(gain) for block in spool.blocks()), form, model.channels)
+        described = {
+            "schema": sidecar.SCHEMA,
+            **made_by,
+            "seed": seed,
+            "options": dict(job.options),
+            "duration": job.duration,
+            "samples": samples,
+            "sample_rate": form.sample_rate,
+            "channels": model.channels,
+            "format": form.name,
+            "bit_depth": form.bit_depth,
+            "level": {
+                "peak_before_dbfs": levels.to_dbfs(spool.peak),
+                "gain": gain,
+                "peak_dbfs": levels.to_dbfs(spool.peak * gain),
+            },
+        }
+        stem = f"{file_stem(job.claim.header.name)}-{seed}"
+        return outputs.publish(draft, stem, f".{form.name}", lambda path: {"file": path.name, **described})
+
+
 def _load(claim: Claim, device: str) -> GenerativeModel:
-    try:
+    with _breakage_named(claim, "loading"):
         return claim.loader.load(claim.header, device)
-    except (DistillError, OSError, MemoryError):
-        raise
-    except Exception as error:  # a plugin's own breakage: named as such, whatever it is
-        raise _broken(claim, "loading", error) from error
 
 
 def _finished_blocks(
@@ -150,29 +165,39 @@ def _checked_chunks(
     model: GenerativeModel, request: GenerationRequest, claim: Claim, progress: Callable[[int, int], None]
 ) -> Iterator[NDArray[np.float32]]:
     """The model's chunks, counted for `progress` and held to what `GenerativeModel.generate` promises."""
-    try:
+    received = 0
+    with _breakage_named(claim, "generating with"):
         total = model.count_chunks(request)
         progress(0, total)
-        received = 0
         for number, chunk in enumerate(model.generate(request), start=1):
-            if chunk.dtype != np.float32 or chunk.ndim != 2 or chunk.shape[0] != model.channels:
-                raise _broken(claim, "generating", f"a chunk is {chunk.dtype} {list(chunk.shape)}")
-            if not np.isfinite(chunk).all():
-                raise DistillError(f"{claim.header.name} generates samples that are not finite: its weights are damaged.")
+            _check_chunk(chunk, model, claim)
             received += chunk.shape[1]
             yield chunk
             progress(number, total)
+    if received != request.samples:
+        raise _broken(claim, "generating with", f"{received} samples came where {request.samples} were asked for")
+
+
+def _check_chunk(chunk: NDArray[np.float32], model: GenerativeModel, claim: Claim) -> None:
+    if chunk.dtype != np.float32 or chunk.ndim != 2 or chunk.shape[0] != model.channels:
+        raise _broken(claim, "generating with", f"a chunk is {chunk.dtype} {list(chunk.shape)}")
+    if not np.isfinite(chunk).all():
+        raise DistillError(f"{claim.header.name} generates samples that are not finite: its weights are damaged.")
+
+
+@contextmanager
+def _breakage_named(claim: Claim, doing: str) -> Iterator[None]:
+    """Turn a plugin's own breakage, whatever it is, into an error that names the plugin."""
+    try:
+        yield
     except (DistillError, OSError, MemoryError):
         raise
-    except Exception as error:  # as in `_load`
-        raise _broken(claim, "generating", error) from error
-    if received != request.samples:
-        raise _broken(claim, "generating", f"{received} samples came where {request.samples} were asked for")
+    except Exception as error:
+        raise _broken(claim, doing, f"{type(error).__name__}: {error}") from error
 
 
-def _broken(claim: Claim, doing: str, what: object) -> PluginError:
-    shown = f"{type(what).__name__}: {what}" if isinstance(what, Exception) else str(what)
+def _broken(claim: Claim, doing: str, what: str) -> PluginError:
     return PluginError(
         f"Loader {clean(claim.loader.name)} of plugin {clean(claim.plugin)} broke while {doing} "
-        f"{clean(claim.header.name)}: {clean(shown, 200)}. Set DISTILL_TRACEBACK=1 to see where."
+        f"{clean(claim.header.name)}: {clean(what, 200)}. Set DISTILL_TRACEBACK=1 to see where."
     )

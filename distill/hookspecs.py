@@ -26,7 +26,7 @@ hookimpl = pluggy.HookimplMarker(GROUP)
 
 
 @hookspec(firstresult=True)
-def read_header(path: Path) -> CheckpointHeader | None:  # type: ignore[empty-body]
+def read_header(path: Path) -> CheckpointHeader | None:
     """Describe a container format: the header of the file at `path`, or None where it is some other format.
 
     Cheap: reads no weights, runs nothing from the file. The first plugin that answers is believed;
@@ -35,7 +35,7 @@ def read_header(path: Path) -> CheckpointHeader | None:  # type: ignore[empty-bo
 
 
 @hookspec
-def claim_checkpoint(header: CheckpointHeader) -> ModelLoader | None:  # type: ignore[empty-body]
+def claim_checkpoint(header: CheckpointHeader) -> ModelLoader | None:
     """Claim a checkpoint by `header.version` and `header.model_type`: its loader, or None. Pure and cheap."""
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 
-class Number(click.ParamType):
+class Number(click.ParamType[int | float]):
     """A finite number from `low` to `high`, both included; NaN and infinity are refused."""
 
     def __init__(self, low: float, high: float, *, integer: bool = False, unit: str = "") -> None:
@@ -37,8 +37,8 @@ class Number(click.ParamType):
             self.fail(f"{value!r} is not {kind} from the range {self.allowed}.", param, ctx)
         return number
 
-    def to_info_dict(self) -> dict[str, Any]:
-        return super().to_info_dict() | {"low": self.low, "high": self.high, "unit": self.unit}
+    def to_info_dict(self) -> dict[str, Any]:  # type: ignore[override]  # a TypedDict in click
+        return {**super().to_info_dict(), "low": self.low, "high": self.high, "unit": self.unit}
 
 
 def number(

@@ -46,9 +46,9 @@ class Plugins:
 
     def read_header(self, path: Path) -> CheckpointHeader | None:
         """The header of the file at `path` from the first plugin that knows its container, else the host's own."""
-        for _, header in self._call("read_header", CheckpointHeader, path=path):
-            return header
-        return checkpoint.read_header(path)
+        described: Iterator[tuple[str, CheckpointHeader]] = self._call("read_header", CheckpointHeader, path=path)
+        _, header = next(described, ("", None))
+        return checkpoint.read_header(path) if header is None else header
 
     def claims(self, header: CheckpointHeader) -> Iterator[tuple[str, ModelLoader]]:
         """Every plugin that claims `header`: its name and its loader."""

@@ -11,8 +11,6 @@ import zlib
 
 import numpy as np
 
-MAX_SEED = 2**63 - 1
-
 
 def stream(seed: int, purpose: str, index: int = 0) -> np.random.Generator:
     """A generator of its own for one `purpose` ("tokens", "phase", ...) and chunk `index` of the file `seed`.

@@ -7,7 +7,13 @@ import unicodedata
 # Cc: control characters, ANSI escapes among them. Cf: invisible formatting, such as right-to-left marks.
 # Zl and Zp: line and paragraph separators. Cs and Co: surrogates and private use. Cn: unassigned.
 _UNPRINTABLE = {"Cc", "Cf", "Zl", "Zp", "Cs", "Co", "Cn"}
-_WINDOWS_DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{kind}{n}" for kind in ("COM", "LPT") for n in range(1, 10))}
+_WINDOWS_DEVICES = {
+    "CON",
+    "PRN",
+    "AUX",
+    "NUL",
+    *(f"{kind}{n}" for kind in ("COM", "LPT") for n in range(1, 10)),
+}
 
 
 def clean(value: object, limit: int = 80) -> str:

@@ -46,7 +46,11 @@ def mel_to_magnitudes(mel: Tensor, spectrogram: Spectrogram, iterations: int = N
 
 
 def invert(
-    blocks: Iterable[Tensor], samples: int, spectrogram: Spectrogram, phases: np.random.Generator, device: str = "cpu"
+    blocks: Iterable[Tensor],
+    samples: int,
+    spectrogram: Spectrogram,
+    phases: np.random.Generator,
+    device: str = "cpu",
 ) -> Iterator[NDArray[np.float32]]:
     """A waveform of `samples` from mel `blocks [n_mels, frames]` in order: `float32 [1, samples]` for each block.
 
@@ -156,7 +160,8 @@ class MelInverter:
 
     def _analyse(self, samples: Tensor) -> Tensor:
         frames = samples.unfold(0, self._spectrogram.n_fft, self._spectrogram.hop_length)
-        return torch.fft.rfft(frames * self._window, dim=1).T
+        spectrum: Tensor = torch.fft.rfft(frames * self._window, dim=1).T
+        return spectrum
 
     def _overlap_add(self, frames: Tensor) -> Tensor:
         """The sum `[samples]` of `frames [n_fft, frames]`, each a hop after the one before."""

@@ -24,7 +24,7 @@ def gain_to_peak(peak: float, target_dbfs: float = PEAK_DBFS) -> float:
     level = to_dbfs(peak)
     if level is None or level < SILENCE_DBFS:
         return 1.0
-    return 10.0 ** (target_dbfs / 20.0) / peak
+    return math.pow(10.0, target_dbfs / 20.0) / peak
 
 
 def fade_edges(block: NDArray[np.float32], start: int, total: int, sample_rate: int) -> NDArray[np.float32]:
@@ -38,4 +38,5 @@ def fade_edges(block: NDArray[np.float32], start: int, total: int, sample_rate: 
     if length == 0 or distance.size == 0 or distance.min() >= length:
         return block
     ramp = 0.5 - 0.5 * np.cos(np.pi * (np.minimum(distance, length) + 0.5) / (length + 0.5))
-    return block * ramp.astype(np.float32)
+    faded: NDArray[np.float32] = block * ramp.astype(np.float32)
+    return faded

@@ -37,7 +37,7 @@ class Spectrogram:
         if not isinstance(config, Mapping):
             raise CheckpointError("The checkpoint has no spectrogram_config.")
         values: dict[str, Any] = {}
-        ranges = {
+        ranges: dict[str, tuple[float, float]] = {
             "sample_rate": (1000, 768000), "n_fft": (16, 65536), "hop_length": (1, 65536),
             "n_mels": (1, 4096), "f_min": (0, 384000), "f_max": (0, 384000), "power": (0.1, 10),
         }  # fmt: skip
@@ -45,9 +45,8 @@ class Spectrogram:
             value = config.get(name)
             if value is None and name == "f_max":
                 continue
-            whole = isinstance(getattr(cls, name), int)
-            right_kind = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
-            if not right_kind or not low <= value <= high:
+            kind = int if isinstance(getattr(cls, name), int) else int | float
+            if not isinstance(value, kind) or isinstance(value, bool) or not low <= value <= high:
                 raise CheckpointError(f"The checkpoint's spectrogram_config has {name} {clean(value, 40)}.")
             values[name] = value
         if values["hop_length"] > values["n_fft"] // 2:
@@ -90,7 +89,13 @@ class Spectrogram:
     def mel(self, wave: Tensor) -> Tensor:
         """The mel spectrum `[..., n_mels, frames]` of `wave [..., samples]`: magnitudes to the power of `power`."""
         spectrum = torch.stft(
-            wave, self.n_fft, self.hop_length, window=self.window, center=True, pad_mode="reflect", return_complex=True
+            wave,
+            self.n_fft,
+            self.hop_length,
+            window=self.window,
+            center=True,
+            pad_mode="reflect",
+            return_complex=True,
         )
         return self.filters @ spectrum.abs().pow(self.power)
 

@@ -22,7 +22,7 @@ def samples_needed(samples: int, source_rate: int, target_rate: int) -> int:
 def resample(
     chunks: Iterable[NDArray[np.float32]], source_rate: int, target_rate: int, channels: int
 ) -> Iterator[NDArray[np.float32]]:
-    """`chunks` `[channels, samples]` at another rate (Hz), in blocks of other lengths; unchanged where the rates agree."""
+    """`chunks [channels, samples]` at another rate (Hz), cut up anew; unchanged where the rates agree."""
     if source_rate == target_rate:
         yield from chunks
         return

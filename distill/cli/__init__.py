@@ -1,4 +1,4 @@
-"""The command line: one module a command. This one builds the group, and turns errors into one line and an exit code."""
+"""The command line: one module a command. This one builds the group and turns errors into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def run(cli: click.Group, arguments: list[str]) -> int:
     traceback = bool(os.environ.get("DISTILL_TRACEBACK"))
     with warnings.catch_warnings():
         warnings.simplefilter("always", DistillWarning)
-        warnings.showwarning = _show_warning
+        warnings.showwarning = _show_warning  # type: ignore[assignment]
         try:
             result = cli.main(arguments, prog_name="distill", standalone_mode=False)
             return result if isinstance(result, int) else 0

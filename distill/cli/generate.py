@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from distill import library, options, registry
+from distill.audio.formats import BIT_DEPTHS, FORMATS
 from distill.devices import DEVICES
 from distill.plugins import Plugins
 from distill.registry import Claim
@@ -19,8 +20,6 @@ from distill.registry import Claim
 if TYPE_CHECKING:
     from distill.generation import GeneratedFile
 
-FORMATS = ("wav", "flac", "ogg", "mp3")
-BIT_DEPTHS = ("16-bit", "24-bit", "32-bit-float")
 MAX_SEED = 2**63 - 1
 
 
@@ -35,7 +34,7 @@ def command(plugins: Plugins) -> click.Command:
         options.number("--count", "-n", default=1, low=1, high=1_000_000, integer=True, help="How many files."),
         click.Option(["--output-dir", "-o"], type=click.Path(file_okay=False, path_type=Path), default=Path(),
                      metavar="DIR", help="Folder for the files, made if missing.  [default: this folder]"),
-        click.Option(["--format", "-f"], type=click.Choice(FORMATS), default="wav",
+        click.Option(["--format", "-f"], type=click.Choice(list(FORMATS)), default="wav",
                      help="Kind of audio file.  [default wav]"),
         options.number("--sample-rate", default=None, low=8000, high=192000, integer=True, unit="Hz", metavar="HZ",
                        default_means="default the model's own", help="Sample rate of the files."),
@@ -91,7 +90,9 @@ def _generate(plugins: Plugins, brought: dict[str, list[click.Option]], model: s
     claim.loader.check(header, chosen)
     seed = secrets.randbelow(2**32) if seed is None else seed
     if seed + values["count"] - 1 > MAX_SEED:
-        raise click.BadParameter(f"{seed} is too large: the last file's seed would exceed {MAX_SEED}.", param_hint="--seed")
+        raise click.BadParameter(
+            f"{seed} is too large: the last file's seed would exceed {MAX_SEED}.", param_hint="--seed"
+        )
 
     from distill.cli.progress import Bar
     from distill.generation import Job, generate

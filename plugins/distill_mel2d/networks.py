@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -47,7 +48,7 @@ class Picture:
 def encoder_convs() -> nn.Sequential:
     """`[batch, 1, height * 16, width * 16]` to `[batch, 256, height, width]`."""
     layers: list[nn.Module] = []
-    for inward, outward in zip(CHANNELS, CHANNELS[1:], strict=False):
+    for inward, outward in pairwise(CHANNELS):
         layers += [
             nn.Conv2d(inward, outward, kernel_size=3, stride=2, padding=1),
             nn.BatchNorm2d(outward),
@@ -60,7 +61,7 @@ def encoder_convs() -> nn.Sequential:
 def decoder_deconvs() -> nn.Sequential:
     """`[batch, 256, height, width]` to `[batch, 1, height * 16, width * 16]`, not negative."""
     layers: list[nn.Module] = []
-    for inward, outward in zip(CHANNELS[::-1], CHANNELS[-2::-1], strict=False):
+    for inward, outward in pairwise(CHANNELS[::-1]):
         layers.append(nn.ConvTranspose2d(inward, outward, kernel_size=3, stride=2, padding=1, output_padding=1))
         if outward > 1:
             layers += [nn.BatchNorm2d(outward), nn.ReLU(), nn.Identity()]

@@ -14,7 +14,7 @@ from distill.errors import DistillWarning, RequestError
 SLIDER_RANGE = 10
 
 
-class SliderPosition(click.ParamType):
+class SliderPosition(click.ParamType[tuple[int, int]]):
     """INDEX:VALUE, a slider and its position: whole numbers, the position from -10 to 10."""
 
     name = "slider"
@@ -28,7 +28,11 @@ class SliderPosition(click.ParamType):
         except ValueError:
             pair = (-1, 0)
         if pair[0] < 0 or abs(pair[1]) > SLIDER_RANGE:
-            self.fail(f"{value!r} is not INDEX:VALUE, a slider from 0 on and a whole number from -10 to 10.", param, ctx)
+            self.fail(
+                f"{value!r} is not INDEX:VALUE, a slider from 0 on and a whole number from -10 to 10.",
+                param,
+                ctx,
+            )
         return pair
 
 
@@ -47,7 +51,9 @@ class VaeLoader(ModelLoader):
             return
         analysis = header.fields.get("latent_analysis")
         if not isinstance(analysis, dict):
-            warnings.warn("--slider: this model has no sliders (no latent analysis). Random latents.", DistillWarning, 2)
+            warnings.warn(
+                "--slider: this model has no sliders (no latent analysis). Random latents.", DistillWarning, 2
+            )
             return
         sliders = analysis.get("n_active_components", 0)
         given = [index for index, _ in positions]
@@ -78,7 +84,7 @@ def generation_options() -> list[click.Option]:
             help="Set a slider of the latent space; repeatable.  [-10 to 10; default random latents]",
         ),
         click.Option(
-            ["--preset"], metavar="NAME", help="Slider positions saved under a name (not available yet).  [default none]"
+            ["--preset"], metavar="NAME", help="Saved slider positions (not available yet).  [default none]"
         ),
         click.Option(
             ["--blend"], multiple=True, metavar="MODEL:WEIGHT",

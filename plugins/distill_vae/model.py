@@ -60,7 +60,11 @@ class VaeModel(GenerativeModel):
             decoder = Decoder(picture, latent_dim)
         tensors = section(contents, "model_state_dict")
         prefix = "decoder."
-        load_weights(decoder, {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}, "decoder")
+        load_weights(
+            decoder,
+            {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)},
+            "decoder",
+        )
         analysis: dict[str, Any] | None = contents.get("latent_analysis")
         sliders = None if analysis is None else Sliders.from_analysis(analysis, latent_dim)
         return cls(decoder, sliders, device)

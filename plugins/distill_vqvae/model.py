@@ -67,7 +67,9 @@ class VqvaeModel(GenerativeModel):
         longest = self.vqvae.picture.frames // 2
         if frames > longest:
             longest_ms = longest * self.spectrogram.hop_length / self.sample_rate * 1000
-            raise RequestError(f"--overlap: {overlap_ms:g} ms is over half a chunk of this model ({longest_ms:.0f} ms).")
+            raise RequestError(
+                f"--overlap: {overlap_ms:g} ms is over half a chunk of this model ({longest_ms:.0f} ms)."
+            )
         return frames
 
     @torch.inference_mode()

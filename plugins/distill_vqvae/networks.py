@@ -85,7 +85,7 @@ class Vqvae(nn.Module):
         """Embeddings `[batch, codebook_dim, height, width]`: the sum over the levels' codebook entries."""
         levels = torch.arange(len(self.codebooks), device=codes.device)
         summed = self.codebooks[levels, codes.long()].sum(dim=2)
-        return summed.transpose(1, 2).unflatten(2, self.picture.grid)
+        return summed.transpose(1, 2).reshape(len(codes), -1, *self.picture.grid)
 
     def decode(self, embeddings: Tensor) -> Tensor:
         """Log-mel pictures `[batch, 1, n_mels, frames]`."""

@@ -73,13 +73,21 @@ class Prior(nn.Module):
         self.token_emb = nn.Embedding(vocabulary, width)
         self.pos_emb = nn.Embedding(length, width)
         self.level_emb = nn.Embedding(quantizers, width)
-        self.transformer = nn.ModuleDict({"layers": nn.ModuleList(Layer(width, heads) for _ in range(layers))})
+        self._layers = [Layer(width, heads) for _ in range(layers)]
+        self.transformer = nn.ModuleDict({"layers": nn.ModuleList(self._layers)})
         self.ln_f = nn.LayerNorm(width)
         self.head = nn.Linear(width, vocabulary, bias=False)
-        self._layers: list[Layer] = list(self.transformer["layers"])  # type: ignore[arg-type]
 
     @classmethod
-    def load(cls, tensors: dict[str, Tensor], config: dict[str, Any], *, vocabulary: int, quantizers: int, positions: int) -> Prior:
+    def load(
+        cls,
+        tensors: dict[str, Tensor],
+        config: dict[str, Any],
+        *,
+        vocabulary: int,
+        quantizers: int,
+        positions: int,
+    ) -> Prior:
         """The network from a checkpoint's `prior_state_dict` and `prior_config`, on the CPU.
 
         `vocabulary`, `quantizers` and `positions` are the VQ-VAE's, whose codes the prior must cover one by one.
@@ -98,7 +106,12 @@ class Prior(nn.Module):
             raise CheckpointError(f"The checkpoint's prior has {heads} heads, which do not divide its width {width}.")
         with torch.device("meta"):
             network = cls(
-                vocabulary=vocabulary, length=length, quantizers=quantizers, width=width, layers=layers, heads=heads
+                vocabulary=vocabulary,
+                length=length,
+                quantizers=quantizers,
+                width=width,
+                layers=layers,
+                heads=heads,
             )
         load_weights(network, {n: t for n, t in tensors.items() if n != "causal_mask"}, "prior")
         return network

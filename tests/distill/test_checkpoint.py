@@ -148,9 +148,14 @@ def test_a_damaged_header_is_called_so(tmp_path: Path) -> None:
         read_header(path)
 
 
-@pytest.mark.parametrize(("key", "value"), [("version", "2"), ("version", True), ("version", None), ("model_type", b"x")])
+@pytest.mark.parametrize(
+    ("key", "value"), [("version", "2"), ("version", True), ("version", None), ("model_type", b"x")]
+)
 def test_a_version_or_type_of_the_wrong_kind_is_named(tmp_path: Path, key: str, value: object) -> None:
-    path = save({"format": "distill_model", "version": 2, "model_type": "vqvae"} | {key: value}, tmp_path / "m.distill")
+    path = save(
+        {"format": "distill_model", "version": 2, "model_type": "vqvae"} | {key: value},
+        tmp_path / "m.distill",
+    )
     with pytest.raises(CheckpointError, match=f"has {key}"):
         read_header(path)
 

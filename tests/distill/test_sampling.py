@@ -36,7 +36,8 @@ def test_top_k_of_none_or_all_is_off(k: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("p", "expected"), [(0.05, [0]), (0.49, [0]), (0.51, [0, 1]), (0.81, [0, 1, 2]), (0.0, [0, 1, 2, 3]), (1.0, [0, 1, 2, 3])]
+    ("p", "expected"),
+    [(0.05, [0]), (0.49, [0]), (0.51, [0, 1]), (0.81, [0, 1, 2]), (0.0, [0, 1, 2, 3]), (1.0, [0, 1, 2, 3])],
 )
 def test_top_p_keeps_the_token_that_crosses_p(p: float, expected: list[int]) -> None:
     logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log()
@@ -75,7 +76,10 @@ def test_a_token_that_was_filtered_out_is_never_drawn(uniform: float) -> None:
 
 
 def test_a_row_does_not_depend_on_its_neighbours() -> None:
-    logits, uniforms = torch.randn(16, 50, generator=torch.Generator().manual_seed(0)), torch.rand(16, dtype=torch.float64)
+    logits, uniforms = (
+        torch.randn(16, 50, generator=torch.Generator().manual_seed(0)),
+        torch.rand(16, dtype=torch.float64),
+    )
     together = sample(logits, uniforms)
     alone = torch.cat([sample(logits[i : i + 1], uniforms[i : i + 1]) for i in range(16)])
     assert torch.equal(together, alone)
