@@ -22,7 +22,7 @@ from distill.audio.formats import OutputFormat, check_length, output_format
 from distill.errors import DistillError, PluginError, RequestError
 from distill.models import GenerationRequest, GenerativeModel
 from distill.registry import Claim
-from distill.text import clean, file_stem
+from distill.text import clean, describe, file_stem
 
 
 @dataclass(frozen=True)
@@ -193,11 +193,11 @@ def _breakage_named(claim: Claim, doing: str) -> Iterator[None]:
     except (DistillError, OSError, MemoryError):
         raise
     except Exception as error:
-        raise _broken(claim, doing, f"{type(error).__name__}: {error}") from error
+        raise _broken(claim, doing, describe(error)) from error
 
 
 def _broken(claim: Claim, doing: str, what: str) -> PluginError:
     return PluginError(
         f"Loader {clean(claim.loader.name)} of plugin {clean(claim.plugin)} broke while {doing} "
-        f"{clean(claim.header.name)}: {clean(what, 200)}. Set DISTILL_TRACEBACK=1 to see where."
+        f"{claim.header.name}: {what}. Set DISTILL_TRACEBACK=1 to see where."
     )

@@ -25,8 +25,8 @@ def resolve(reference: str | os.PathLike[str]) -> Path:
         if path.exists():
             raise DistillError(f"{shown} is neither a file nor a folder. Give the path of a checkpoint (*.distill).")
         there = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-    except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
-        raise DistillError(f"{shown} cannot be looked up: {error}.") from error
+    except OSError as error:
+        raise DistillError(f"{shown} cannot be looked up: {error.strerror}.") from error
     near = difflib.get_close_matches(path.name, there, n=3)
     hint = f" Near it: {', '.join(clean(n) for n in near)}." if near else " Give the path of a checkpoint (*.distill)."
     raise DistillError(f"{shown} does not exist.{hint}")

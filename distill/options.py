@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from distill.text import clean
+
 
 class Number(click.ParamType[int | float]):
     """A finite number from `low` to `high`, both included; NaN and infinity are refused."""
@@ -34,7 +36,7 @@ class Number(click.ParamType[int | float]):
             number = math.nan
         if math.isnan(number) or math.isinf(number) or not self.low <= number <= self.high:
             kind = "a whole number" if self.integer else "a number"
-            self.fail(f"{value!r} is not {kind} from the range {self.allowed}.", param, ctx)
+            self.fail(f"{clean(value)!r} is not {kind} from the range {self.allowed}.", param, ctx)
         return number
 
     def to_info_dict(self) -> dict[str, Any]:  # type: ignore[override]  # a TypedDict in click
@@ -78,7 +80,7 @@ def temperature(default: float = 1.0) -> click.Option:
 def top_k(default: int = 0) -> click.Option:
     """`--top-k`: draw among the k most likely tokens."""
     return number(
-        "--top-k", default=default, low=0, high=2**31 - 1, integer=True,
+        "--top-k", default=default, low=0, high=math.inf, integer=True,
         help="Draw among the K most likely tokens only; 0 is off.", metavar="K",
     )  # fmt: skip
 
@@ -100,4 +102,4 @@ def overlap(default: float = 50.0) -> click.Option:
 
 
 def _plain(value: float) -> str:
-    return f"{value:g}" if abs(value) < 1e6 else f"{value:.0f}"
+    return str(value) if isinstance(value, int) else f"{value:g}"

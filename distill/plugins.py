@@ -15,7 +15,7 @@ from distill import checkpoint, hookspecs
 from distill.checkpoint import CheckpointHeader
 from distill.errors import DistillError
 from distill.models import ModelLoader
-from distill.text import clean
+from distill.text import clean, describe
 
 
 class Plugins:
@@ -82,27 +82,27 @@ class Plugins:
             pass
 
     def _call(self, hook: str, kind: type, **arguments: Any) -> Iterator[tuple[str, Any]]:
-        """Call one hook of each plugin by itself; give what it returned, unless None or not of `kind`."""
-        plugins = self._manager.list_name_plugin()
-        for name, plugin in plugins:
-            others = [p for _, p in plugins if p is not plugin]
-            caller = self._manager.subset_hook_caller(hook, others)
+        """Call one hook of each plugin by itself; give what it returned, unless None or not of `kind`.
+
+        In the order of registration, but those marked `tryfirst` before and `trylast` after the others.
+        """
+        implementations = getattr(self._manager.hook, hook).get_hookimpls()
+        for one in sorted(implementations, key=lambda i: (i.trylast, not i.tryfirst)):
             try:
-                returned = caller(**arguments)
+                result = one.function(*(arguments[name] for name in one.argnames))
             except DistillError:
                 raise  # not a breakage: the plugin's own clear word on this file
-            except Exception as error:  # as in `register`
-                self._report(name, error)
+            except (Exception, SystemExit) as error:  # as in `register`
+                self._report(one.plugin_name, error)
                 continue
-            for result in returned if isinstance(returned, list) else [returned]:
-                if isinstance(result, kind):
-                    yield name, result
-                elif result is not None:
-                    self._report(name, f"{hook} gave a {type(result).__name__}, not a {kind.__name__}")
+            if isinstance(result, kind):
+                yield one.plugin_name, result
+            elif result is not None:
+                self._report(one.plugin_name, f"{hook} gave a {type(result).__name__}, not a {kind.__name__}")
 
     def _report(self, name: str, problem: object) -> None:
-        what = f"{type(problem).__name__}: {problem}" if isinstance(problem, BaseException) else str(problem)
-        self.problems.append(f"Plugin {clean(name)}: {clean(what, 200)}.")
+        what = describe(problem) if isinstance(problem, BaseException) else clean(problem, 200)
+        self.problems.append(f"Plugin {clean(name)}: {what}.")
 
 
 def discover(points: Iterable[EntryPoint] | None = None) -> Plugins:

@@ -25,6 +25,11 @@ def clean(value: object, limit: int = 80) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
+def describe(error: BaseException) -> str:
+    """The kind and the words of an error that is not ours, in one line."""
+    return clean(f"{type(error).__name__}: {error}", 200).rstrip(": .")
+
+
 def file_stem(value: object, limit: int = 60) -> str:
     """`value` as a file name without suffix, on any system: never empty, hidden, or a path; `limit` bytes long."""
     kept = "".join(c if c.isalnum() or c in "-_." else "-" for c in clean(value, limit).rstrip("…"))

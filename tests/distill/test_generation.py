@@ -1,0 +1,227 @@
+"""Request in, finished audio out, whatever model makes it; and what happens when a model breaks its word."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+from tones import Chunks, TonePlugin
+
+from distill import generation, registry
+from distill.errors import DistillError, PluginError, RequestError
+from distill.generation import GeneratedFile, Job
+from distill.plugins import Plugins
+
+DEFAULTS: dict[str, Any] = {"options": {}, "duration": 0.5, "seed": 3, "device": "cpu"}
+
+
+@pytest.fixture
+def model_file(tmp_path: Path) -> Path:
+    path = tmp_path / "models" / "hum.tone"
+    path.parent.mkdir()
+    path.write_text("any")
+    return path
+
+
+@pytest.fixture
+def made(model_file: Path, tmp_path: Path) -> Callable[..., list[GeneratedFile]]:
+    """Generate with a tone plugin; returns the finished files."""
+
+    def call(plugin: TonePlugin | None = None, **settings: Any) -> list[GeneratedFile]:
+        plugins = Plugins()
+        plugins.register(plugin or TonePlugin(), "tones")
+        claim = registry.claim(plugins, registry.identify(plugins, model_file))
+        job = Job(claim=claim, **DEFAULTS | {"directory": tmp_path / "out"} | settings)
+        return list(generation.generate(job, lambda *_: None))
+
+    return call
+
+
+Made = Callable[..., list[GeneratedFile]]
+
+
+@pytest.mark.parametrize("level", [0.004, 0.5, 1.23, 40.0])
+def test_the_peak_is_brought_to_minus_1_dbfs(made: Made, level: float) -> None:
+    [file] = made(TonePlugin(level=level), bit_depth="32-bit-float")
+    samples, _ = soundfile.read(file.file)
+    assert 20 * np.log10(np.abs(samples).max()) == pytest.approx(-1.0, abs=1e-4)
+
+
+def test_silence_stays_silent(made: Made) -> None:
+    [file] = made(TonePlugin(level=0.0))
+    samples, _ = soundfile.read(file.file)
+    assert len(samples) == 24000
+    assert not samples.any()
+
+
+@pytest.mark.parametrize("rate", [8000, 44100, 96000, 192000])
+def test_a_tone_keeps_its_pitch_at_another_rate(made: Made, rate: int) -> None:
+    [file] = made(duration=1.0, sample_rate=rate)  # seed 3: 400 Hz
+    samples, written = soundfile.read(file.file)
+    assert (written, len(samples)) == (rate, rate)
+    assert np.abs(np.fft.rfft(samples)).argmax() == 400
+
+
+def test_stereo_is_written_as_stereo(made: Made) -> None:
+    [file] = made(TonePlugin(channels=2), sample_rate=44100)
+    samples, _ = soundfile.read(file.file)
+    assert samples.shape == (22050, 2)
+
+
+def test_chunk_lengths_do_not_show_in_the_file(made: Made) -> None:
+    files = [made(TonePlugin(chunk=chunk), sample_rate=44100)[0].file for chunk in (100, 7777, 10**6)]
+    whole, *others = [soundfile.read(f)[0] for f in files]
+    for other in others:
+        np.testing.assert_allclose(other, whole, atol=2**-22)
+
+
+def test_a_batch_has_one_seed_a_file_and_comes_one_by_one(made: Made, tmp_path: Path) -> None:
+    files = made(count=3)
+    assert [f.seed for f in files] == [3, 4, 5]
+    assert [Path(f.file).name for f in files] == ["hum-3.wav", "hum-4.wav", "hum-5.wav"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(
+        f"hum-{seed}.{suffix}" for seed, suffix in itertools.product((3, 4, 5), ("json", "wav"))
+    )
+
+
+def test_what_is_said_of_a_file_is_true_of_it(made: Made) -> None:
+    [file] = made(duration=0.33333, sample_rate=44100, format="flac")
+    read = soundfile.info(file.file)
+    assert asdict(file) == {
+        "file": file.file,
+        "seed": 3,
+        "duration": read.frames / read.samplerate,
+        "sample_rate": read.samplerate,
+        "format": read.format.lower(),
+        "model": "hum",
+        "loader": "tone",
+    }
+
+
+def test_the_sidecar_says_how_the_file_was_made(made: Made, model_file: Path) -> None:
+    [file] = made(options={"pitch": "high"}, sample_rate=44100, distribution="tones 1.0")
+    said = json.loads(Path(file.file).with_suffix(".json").read_text())
+    program = said.pop("program")
+    assert set(program) == {"distill", "torch", "numpy", "soundfile", "soxr", "python", "platform"}
+    level = said.pop("level")
+    assert level["peak_before_dbfs"] == pytest.approx(-6.02, abs=0.01)
+    assert level["peak_dbfs"] == pytest.approx(-1.0)
+    assert said == {
+        "schema": 1,
+        "file": "hum-3.wav",
+        "model": {
+            "name": "hum",
+            "id": None,
+            "path": str(model_file),
+            "sha256": hashlib.sha256(b"any").hexdigest(),
+            "version": 1,
+            "model_type": "tone",
+            "loader": "tone",
+            "plugin": "tones",
+            "distribution": "tones 1.0",
+        },
+        "device": "cpu",
+        "seed": 3,
+        "options": {"pitch": "high"},
+        "duration": 0.5,
+        "samples": 22050,
+        "sample_rate": 44100,
+        "channels": 1,
+        "format": "wav",
+        "bit_depth": "24-bit",
+    }
+
+
+def replaced(second: NDArray[Any]) -> Callable[[Chunks], Chunks]:
+    """Chunks whose second is another one."""
+
+    def spoil(chunks: Chunks) -> Chunks:
+        yield next(chunks)
+        next(chunks)
+        yield second
+        yield from chunks
+
+    return spoil
+
+
+def raising(error: Exception) -> Callable[[Chunks], Chunks]:
+    """Chunks that end in `error`."""
+
+    def spoil(chunks: Chunks) -> Iterator[NDArray[Any]]:
+        yield next(chunks)
+        raise error
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("spoil", "kind", "message"),
+    [
+        (replaced(np.full((1, 4800), np.nan, np.float32)), DistillError, "samples that are not finite"),
+        (replaced(np.full((1, 4800), np.inf, np.float32)), DistillError, "samples that are not finite"),
+        (replaced(np.zeros((1, 4800))), PluginError, r"a chunk is float64 \[1, 4800\]"),
+        (replaced(np.zeros(4800, np.float32)), PluginError, r"a chunk is float32 \[4800\]"),
+        (replaced(np.zeros((2, 4800), np.float32)), PluginError, r"a chunk is float32 \[2, 4800\]"),
+        (replaced(np.zeros((1, 4799), np.float32)), PluginError, "23999 samples came where 24000 were asked for"),
+        (replaced(np.zeros((1, 4801), np.float32)), PluginError, "24001 samples came where 24000 were asked for"),
+        (replaced([0.0]), PluginError, "broke while generating with hum"),  # type: ignore[arg-type]
+        (raising(ZeroDivisionError("by\x1b[0m zero")), PluginError, r"ZeroDivisionError: by \[0m zero"),
+        (raising(DistillError("its own clear word")), DistillError, "^its own clear word$"),
+    ],
+)
+def test_a_model_that_breaks_its_word_is_named_and_leaves_nothing(
+    made: Made, tmp_path: Path, spoil: Callable[[Chunks], Chunks], kind: type[Exception], message: str
+) -> None:
+    with pytest.raises(kind, match=message) as caught:
+        made(TonePlugin(chunk=4800, spoil=spoil))
+    assert "\n" not in str(caught.value)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"format": "mp3", "sample_rate": 96000}, "--sample-rate: mp3 cannot hold 96000 Hz; it can hold 8000, 11025"),
+        ({"format": "ogg", "bit_depth": "16-bit"}, "--bit-depth: ogg has no bit depth"),
+        ({"duration": 1e-6}, "--duration: 1e-06 s is less than one sample at 48000 Hz"),
+        ({"duration": 86400.0}, "--duration: wav files hold at most 4 GiB"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_made(
+    made: Made, tmp_path: Path, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(RequestError, match=message):
+        made(**settings)
+    assert not any((tmp_path / "out").glob("*"))
+
+
+def test_files_finished_before_a_failure_stay(made: Made, tmp_path: Path) -> None:
+    calls = itertools.count()
+
+    def fails_in_the_second_file(chunks: Chunks) -> Chunks:
+        if next(calls) == 1:
+            raise ZeroDivisionError
+        return chunks
+
+    with pytest.raises(PluginError):
+        made(TonePlugin(spoil=fails_in_the_second_file), count=3)
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["hum-3.json", "hum-3.wav"]
+
+
+def test_progress_counts_the_chunks_of_each_file(model_file: Path, tmp_path: Path) -> None:
+    plugins = Plugins()
+    plugins.register(TonePlugin(chunk=12000), "tones")
+    claim = registry.claim(plugins, registry.identify(plugins, model_file))
+    seen: list[tuple[int, int, int]] = []
+    job = Job(claim=claim, options={}, duration=0.75, seed=1, count=2, directory=tmp_path)
+    list(generation.generate(job, lambda *step: seen.append(step)))
+    assert seen == [(index, done, 3) for index in (0, 1) for done in (0, 1, 2, 3)]
