@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side; read when torch is imported
+
 import pytest
 from checkpoints import save, vae_contents, vqvae_contents
 from program import Cli, Result

@@ -1,0 +1,146 @@
+"""What must be true of every file, whichever model made it; the defects named are those of the program we follow."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from checkpoints import save, vae_contents, vqvae_contents
+from program import Cli
+
+from distill import GenerationRequest
+from distill.checkpoint import read_header
+from distill_vqvae.model import VqvaeModel
+
+KINDS = {"vqvae": vqvae_contents, "vae": vae_contents}
+
+
+@pytest.fixture(scope="session", params=KINDS)
+def model_file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(KINDS[request.param](), tmp_path_factory.mktemp("models") / f"{request.param}.distill")
+
+
+@pytest.mark.parametrize("rate", [44100, 48000, 96000])
+@pytest.mark.parametrize("duration", [0.1, 0.5, 1.0, 1.7, 10.0, 61.0])
+def test_duration_times_rate_samples_are_in_the_file_under_its_own_rate(
+    cli: Cli, model_file: Path, rate: int, duration: float
+) -> None:
+    """Defects 2 and 5: overlaps that shorten a file; a header whose rate is not the samples' own."""
+    path = cli("generate", model_file, "-d", duration, "--sample-rate", rate, "-s", 1).files[0]
+    info = soundfile.info(path)
+    assert (info.frames, info.samplerate) == (round(duration * rate), rate)
+
+
+@pytest.mark.parametrize("form", ["wav", "flac", "ogg", "mp3"])
+def test_file_three_of_a_batch_is_the_file_its_seed_makes_alone(cli: Cli, model_file: Path, form: str) -> None:
+    batch = cli("generate", model_file, "-d", 2.3, "-n", 3, "-s", 7, "-o", "batch", "-f", form).files
+    alone = cli("generate", model_file, "-d", 2.3, "-s", 9, "-o", "alone", "-f", form).files
+    assert alone[0].read_bytes() == batch[2].read_bytes()
+    assert alone[0].with_suffix(".json").read_bytes() == batch[2].with_suffix(".json").read_bytes()
+
+
+def test_no_two_files_of_a_batch_share_a_chunk(vqvae_file: Path) -> None:
+    """Defect 3: chunk j of file i seeded with a sum, so that files share chunks."""
+    header = read_header(vqvae_file)
+    assert header is not None
+    model = VqvaeModel.load(header, "cpu")
+    options = {"temperature": 1.0, "top_k": 0, "top_p": 0.9, "overlap": 50.0}
+    chunks = [
+        chunk.numpy().tobytes()
+        for seed in range(7, 12)
+        for chunk in model._mel_chunks(GenerationRequest(seed=seed, samples=10 * 48000, options=options))
+    ]
+    assert len(chunks) == 5 * 11
+    assert len(set(chunks)) == len(chunks)
+
+
+@pytest.mark.parametrize("depth", ["16-bit", "24-bit", "32-bit-float"])
+def test_no_sample_is_over_minus_1_dbfs(cli: Cli, model_file: Path, depth: str) -> None:
+    """Defect 4: peaks of 1.23 that the export clips."""
+    path = cli("generate", model_file, "-d", 3, "-s", 1, "--bit-depth", depth).files[0]
+    peak = np.abs(soundfile.read(path)[0]).max()
+    assert 20 * np.log10(peak) == pytest.approx(-1.0, abs=0.001)
+
+
+def test_the_rate_in_the_header_is_the_rate_of_the_samples(cli: Cli, model_file: Path) -> None:
+    """Defect 5: 48 kHz samples under a 44.1 kHz header. The same sound at both rates has its partials at one pitch."""
+    own, other = (
+        cli("generate", model_file, "-d", 2, "-s", 1, "--bit-depth", "32-bit-float", "--sample-rate", rate).files[0]
+        for rate in (48000, 44100)
+    )
+    spectra = [np.abs(np.fft.rfft(soundfile.read(path)[0]))[: 2 * 15000] for path in (own, other)]  # bins of 0.5 Hz
+    assert np.corrcoef(*spectra)[0, 1] > 0.9999
+
+
+def test_two_runs_at_once_keep_all_they_make(cli: Cli, vqvae_file: Path, tmp_path: Path) -> None:
+    """Defect 7: names of seconds and seeds, by which two runs overwrite each other."""
+    command = [sys.executable, "-m", "distill", "generate", vqvae_file, "-d", "0.1", "-s", "5", "-n", "2", "--json"]
+    runs = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL) for _ in range(3)]
+    assert [run.wait() for run in runs] == [0, 0, 0]
+    files = sorted(p.name for p in tmp_path.glob("*.wav"))
+    assert files == sorted(f"pebbles-{seed}{number}.wav" for seed in (5, 6) for number in ("", "-2", "-3"))
+
+
+class Runs:
+    """An object whose pickle runs a program when it is loaded."""
+
+    def __init__(self, canary: Path) -> None:
+        self._canary = canary
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return os.mkdir, (str(self._canary),)
+
+
+def test_a_checkpoint_runs_nothing(cli: Cli, tmp_path: Path) -> None:
+    """Defect 8: unpickling that runs what a file says."""
+    canary = tmp_path / "canary"
+    for contents in (vqvae_contents(), vae_contents()):
+        path = save(contents | {"training_config": {"odd": Runs(canary)}}, tmp_path / "m.distill")
+        result = cli("generate", path, "-d", 0.1)
+        assert result.code == 1
+        assert len(result.errors) == 1
+        assert not canary.exists()
+        torch.load(path, weights_only=False)  # the trap is real
+        assert canary.exists()
+        canary.rmdir()
+
+
+def test_a_bare_pickle_runs_nothing(cli: Cli, tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    (tmp_path / "m.distill").write_bytes(pickle.dumps(Runs(canary)))
+    assert cli("generate", "m.distill").code == 1
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "sizes"),
+    [
+        ("vqvae", {"codebook_size": 128, "dim": 32, "quantizers": 3, "width": 256, "layers": 4, "heads": 4}),
+        ("vqvae", {"codebook_size": 2, "dim": 1, "quantizers": 1, "width": 2, "heads": 1}),
+        ("vqvae", {"chunk_duration_s": 0.5}),
+        ("vqvae", {"sample_rate": 22050, "n_mels": 80, "n_fft": 1024, "hop_length": 256, "f_min": 20.0, "f_max": 9e3}),
+        ("vqvae", {"power": 1.0}),
+        ("vae", {"sliders": None}),
+        ("vae", {"latent_dim": 32, "sliders": 17}),
+        ("vae", {"sample_rate": 16000, "n_mels": 64, "n_fft": 800, "hop_length": 200}),
+    ],
+    ids=[
+        "codebook of 128, prior of 4 layers and width 256", "smallest", "half-second chunks", "22050 Hz", "magnitudes",
+        "no analysis", "17 sliders", "16000 Hz, n_fft no power of two",
+    ],
+)  # fmt: skip
+def test_other_sizes_generate(cli: Cli, tmp_path: Path, kind: str, sizes: dict[str, Any]) -> None:
+    contents = KINDS[kind](**sizes)
+    result = cli("generate", save(contents, tmp_path / "m.distill"), "-d", 2.2, "-s", 1)
+    assert (result.code, result.err) == (0, "")
+    samples, rate = soundfile.read(result.files[0])
+    assert (len(samples), rate) == (round(2.2 * rate), contents["spectrogram_config"]["sample_rate"])
+    assert all(np.abs(half).max() > 0.01 for half in np.array_split(samples, 2))
