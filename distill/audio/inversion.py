@@ -82,6 +82,7 @@ class MelInverter:
         phases: np.random.Generator,
         device: str = "cpu",
         iterations: int = GRIFFIN_LIM_ITERATIONS,
+        segment_frames: int = SEGMENT_FRAMES,
     ) -> None:
         self._spectrogram = spectrogram
         self._phases = phases
@@ -91,7 +92,7 @@ class MelInverter:
         # A frame overlaps this many hops, itself included.
         self._reach = math.ceil(spectrogram.n_fft / spectrogram.hop_length)
         self._lookahead = max(LOOKAHEAD_FRAMES, self._reach)
-        self._segment = max(SEGMENT_FRAMES, 2 * (self._lookahead + self._reach))
+        self._segment = max(segment_frames, 2 * (self._lookahead + self._reach))
         self._waiting = torch.zeros(spectrogram.n_mels, 0, device=device)
         # The frames being fitted, and the samples already final from the start of the first of them.
         self._magnitudes = torch.zeros(spectrogram.bins, 0, device=device)

@@ -1,0 +1,123 @@
+"""The program as a process: what it imports, what a terminal sees, and how it ends when it is stopped."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+from checkpoints import save, vqvae_contents
+
+DISTILL = [sys.executable, "-m", "distill"]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["generate", "--help"], ["--version"], ["generate", "missing"]])
+def test_a_light_command_imports_neither_torch_nor_numpy(arguments: list[str]) -> None:
+    program = (
+        "import sys; sys.argv[1:] = sys.argv[1:]; from distill.cli import main\n"
+        "try: main()\n"
+        "finally: print(sorted({'torch', 'numpy', 'soundfile', 'soxr', 'tqdm'} & sys.modules.keys()))"
+    )
+    run = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
+    assert run.stdout.splitlines()[-1] == "[]"
+
+
+def test_refusing_a_model_imports_neither_torch_nor_numpy(tmp_path: Path) -> None:
+    path = save(vqvae_contents(prior=False), tmp_path / "m.distill")
+    test_a_light_command_imports_neither_torch_nor_numpy(["generate", str(path)])
+
+
+def test_the_console_command_and_the_module_are_one_program() -> None:
+    outputs = [
+        subprocess.run([*command, "--help"], capture_output=True, text=True, check=True).stdout
+        for command in ([str(Path(sys.executable).with_name("distill"))], DISTILL)
+    ]
+    assert outputs[0] == outputs[1]
+    assert "Usage: distill" in outputs[0]
+
+
+def in_a_terminal(command: list[str], folder: Path) -> tuple[int, str, str]:
+    """Run `command` with stderr on a terminal; its exit code, stdout, and all that the terminal was sent."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=theirs, text=True) as process:
+        os.close(theirs)
+        seen = b""
+        while select.select([ours], [], [], 60)[0]:
+            try:
+                seen += os.read(ours, 4096)
+            except OSError:  # how Linux says that the other side has closed
+                break
+        assert process.stdout is not None
+        out = process.stdout.read()
+    os.close(ours)
+    return process.returncode, out, seen.decode()
+
+
+def test_a_terminal_sees_chunks_counted_for_each_file_of_a_batch(vqvae_file: Path, tmp_path: Path) -> None:
+    command = [*DISTILL, "generate", str(vqvae_file), "-d", "4", "-n", "2", "-s", "1"]
+    code, out, seen = in_a_terminal(command, tmp_path)
+    assert (code, out.splitlines()) == (0, ["pebbles-1.wav", "pebbles-2.wav"])
+    counts = re.findall(r"file (\d)/2: +(\d)/(\d) chunks", seen)
+    assert ("1", "0", "5") in counts
+    assert {(file, total) for file, _, total in counts} == {("1", "5"), ("2", "5")}
+
+
+def test_quiet_shows_a_terminal_nothing(vqvae_file: Path, tmp_path: Path) -> None:
+    code, _, seen = in_a_terminal([*DISTILL, "generate", str(vqvae_file), "-d", "1", "--quiet"], tmp_path)
+    assert (code, seen) == (0, "")
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped_in_a_batch_it_keeps_finished_files_and_leaves_no_half_ones(
+    vqvae_file: Path, tmp_path: Path, sent: signal.Signals, code: int
+) -> None:
+    command = [*DISTILL, "generate", str(vqvae_file), "-d", "3", "-n", "1000", "-s", "1"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=UNBUFFERED
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        first = process.stdout.readline()  # the first file is in place, the second is being made
+        process.send_signal(sent)
+        rest, err = process.stdout.read(), process.stderr.read()
+    assert process.returncode == code
+    assert err.strip() == ("Error: Interrupted. Finished files are kept." if sent == signal.SIGINT else "")
+    finished = (first + rest).splitlines()
+    there = {p.name for p in tmp_path.iterdir()}
+    assert {p for p in there if p.endswith(".wav")} >= set(finished)
+    assert {p.rpartition(".")[0] for p in there if p.endswith(".wav")} == {
+        p.rpartition(".")[0] for p in there if p.endswith(".json")
+    }
+    assert not [p for p in there if p.startswith(".")]
+
+
+UNBUFFERED = os.environ | {"PYTHONUNBUFFERED": "1"}
+
+
+def test_each_path_is_printed_as_its_file_is_finished(vqvae_file: Path, tmp_path: Path) -> None:
+    command = [*DISTILL, "generate", str(vqvae_file), "-d", "2", "-n", "1000", "-s", "1"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"pebbles-1.wav\n"  # through a pipe, while the batch goes on
+        assert process.poll() is None
+        process.terminate()
+
+
+def test_a_reader_that_has_seen_enough_ends_it_quietly(vqvae_file: Path, tmp_path: Path) -> None:
+    command = [*DISTILL, "generate", str(vqvae_file), "-d", "0.1", "-n", "50", "-s", "1"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
+    assert len(list(tmp_path.glob("*.wav"))) < 50
