@@ -14,6 +14,7 @@ import pytest
 import soundfile
 import torch
 from checkpoints import save, vae_contents, vqvae_contents
+from numpy.typing import NDArray
 from program import Cli
 
 from distill import GenerationRequest
@@ -60,6 +61,38 @@ def test_no_two_files_of_a_batch_share_a_chunk(vqvae_file: Path) -> None:
     ]
     assert len(chunks) == 5 * 11
     assert len(set(chunks)) == len(chunks)
+
+
+HOP, FRAMES, OVERLAP = 512, 94, 5
+SEAMS = [HOP * (k * (FRAMES - OVERLAP) + end) for k in range(1, 10) for end in (0, OVERLAP)]
+"""Where the cross-fades of the first ten chunks of 94 frames begin and end, 50 ms (5 frames) apart, in samples."""
+
+
+def seam_steps(samples: NDArray[Any]) -> float:
+    """The largest sample-to-sample change at a seam against the largest elsewhere, each relative to 25 ms around it."""
+    change = np.abs(np.diff(samples))
+    usual = np.sqrt(np.convolve(change**2, np.full(2401, 1 / 2401), "same"))
+    relative = change / np.maximum(usual, 1e-6)
+    at_seam = np.zeros(len(change), bool)
+    for seam in SEAMS:
+        at_seam[seam - 16 : seam + 16] = True
+    return float(relative[at_seam].max() / relative[~at_seam].max())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_there_is_no_step_at_a_seam(cli: Cli, vqvae_file: Path, seed: int) -> None:
+    """Defect 1: swapped fades, with two steps a seam of up to 50 times the local change."""
+    samples, _ = soundfile.read(cli("generate", vqvae_file, "-d", 10, "-s", seed).files[0])
+    assert seam_steps(samples) < 1.5
+
+
+def test_the_measure_of_a_step_sees_a_swapped_cross_fade() -> None:
+    first, second = (np.sin(2 * np.pi * 200 * np.arange(480000) / 48000 + phase) for phase in (0, 1))
+    begin, end = SEAMS[:2]
+    new = np.clip((np.arange(480000) - begin) / (end - begin), 0, 1)
+    swapped = np.where((new > 0) & (new < 1), 1 - new, new)
+    assert seam_steps(first * (1 - new) + second * new) < 1.5
+    assert seam_steps(first * (1 - swapped) + second * swapped) > 5
 
 
 @pytest.mark.parametrize("depth", ["16-bit", "24-bit", "32-bit-float"])
