@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import subprocess
@@ -135,13 +136,14 @@ class Runs:
 def test_a_checkpoint_runs_nothing(cli: Cli, tmp_path: Path) -> None:
     """Defect 8: unpickling that runs what a file says."""
     canary = tmp_path / "canary"
-    for contents in (vqvae_contents(), vae_contents()):
-        path = save(contents | {"training_config": {"odd": Runs(canary)}}, tmp_path / "m.distill")
+    for contents in KINDS.values():
+        path = save({"first": Runs(canary)} | contents(), tmp_path / "m.distill")
         result = cli("generate", path, "-d", 0.1)
         assert result.code == 1
         assert len(result.errors) == 1
         assert not canary.exists()
-        torch.load(path, weights_only=False)  # the trap is real
+        with contextlib.suppress(ModuleNotFoundError):  # of the foreign enum in one of the two
+            torch.load(path, weights_only=False)  # the trap is real
         assert canary.exists()
         canary.rmdir()
 

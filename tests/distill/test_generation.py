@@ -94,7 +94,7 @@ def test_a_batch_has_one_seed_a_file_and_comes_one_by_one(made: Made, tmp_path: 
 
 
 def test_what_is_said_of_a_file_is_true_of_it(made: Made) -> None:
-    [file] = made(duration=0.33333, sample_rate=44100, format="flac")
+    [file] = made(duration=0.33336, sample_rate=44100, format="flac")  # 14701 samples, of 16001.1
     read = soundfile.info(file.file)
     assert asdict(file) == {
         "file": file.file,
