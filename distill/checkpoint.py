@@ -143,8 +143,13 @@ def _is_dangerous(module: str, name: str) -> bool:
     return root in {"nt", "posix"} or (root in sys.stdlib_module_names and root not in _PLAIN_MODULES)
 
 
-def _is_foreign(module: str) -> bool:
-    return module.partition(".")[0] not in {"torch", "numpy", "_codecs"}
+def _is_foreign(module: str, name: str) -> bool:
+    return module.partition(".")[0] not in {"torch", "numpy", "_codecs"} and (module, name) != ("builtins", "bytes")
+
+
+def _no_bytes() -> bytes:
+    """What `builtins.bytes` is in a file: protocol 2 writes an empty array's data as a call without arguments."""
+    return b""
 
 
 def _read_pickle(path: Path) -> bytes | None:
@@ -218,7 +223,7 @@ def read_header(path: Path) -> CheckpointHeader | None:
         version=version,
         model_type=model_type,
         fields=MappingProxyType({k: v for k, v in contents.items() if isinstance(k, str)}),
-        foreign_globals=frozenset(f"{m}.{n}" for m, n in unpickler.globals if _is_foreign(m)),
+        foreign_globals=frozenset(f"{m}.{n}" for m, n in unpickler.globals if _is_foreign(m, n)),
     )
 
 
@@ -233,6 +238,7 @@ def _allow_list(header: CheckpointHeader) -> Iterator[None]:
     allowed: list[Any] = [np.ndarray, np.dtype, *(type(np.dtype(t)) for t in dtypes)]
     # Files written with NumPy 1 say numpy.core, with NumPy 2 numpy._core.
     allowed += [(f, f"numpy.{core}.multiarray.{name}") for core in ("core", "_core") for name, f in rebuild.items()]
+    allowed.append((_no_bytes, "builtins.bytes"))
     allowed += [(placeholder_for(name), name) for name in header.foreign_globals]
     with torch.serialization.safe_globals(allowed):
         yield
@@ -267,11 +273,11 @@ def section(contents: Mapping[str, Any], name: str) -> dict[str, Any]:
     return value
 
 
-def whole_number(config: Mapping[str, Any], name: str, high: int = 2**20) -> int:
-    """The setting `name` of a checkpoint's configuration, from 1 to `high`; `CheckpointError` where it is otherwise."""
+def whole_number(config: Mapping[str, Any], name: str, high: int = 2**20, low: int = 1) -> int:
+    """The setting `name` of a checkpoint's configuration, `low` to `high`; `CheckpointError` where it is otherwise."""
     value = config.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= high:
-        raise CheckpointError(f"The checkpoint's {name} is {clean(value, 40)}; 1 to {high} is needed.")
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise CheckpointError(f"The checkpoint's {name} is {clean(repr(value), 40)}; {low} to {high} is needed.")
     return value
 
 

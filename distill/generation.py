@@ -6,7 +6,6 @@ model chunks → same rate, exact length, faded edges → spool → level → fi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,10 +18,10 @@ from distill import devices, outputs, sidecar
 from distill.audio import files, levels, resampling
 from distill.audio.files import Spool
 from distill.audio.formats import OutputFormat, check_length, output_format
-from distill.errors import DistillError, PluginError, RequestError
+from distill.errors import DistillError, RequestError
 from distill.models import GenerationRequest, GenerativeModel
 from distill.registry import Claim
-from distill.text import clean, describe, file_stem
+from distill.text import file_stem
 
 
 @dataclass(frozen=True)
@@ -138,7 +137,7 @@ def _make_file(
 
 
 def _load(claim: Claim, device: str) -> GenerativeModel:
-    with _breakage_named(claim, "loading"):
+    with claim.breakage_named("loading"):
         return claim.loader.load(claim.header, device)
 
 
@@ -166,7 +165,7 @@ def _checked_chunks(
 ) -> Iterator[NDArray[np.float32]]:
     """The model's chunks, counted for `progress` and held to what `GenerativeModel.generate` promises."""
     received = 0
-    with _breakage_named(claim, "generating with"):
+    with claim.breakage_named("generating with"):
         total = model.count_chunks(request)
         progress(0, total)
         for number, chunk in enumerate(model.generate(request), start=1):
@@ -175,29 +174,11 @@ def _checked_chunks(
             yield chunk
             progress(number, total)
     if received != request.samples:
-        raise _broken(claim, "generating with", f"{received} samples came where {request.samples} were asked for")
+        raise claim.broken("generating with", f"{received} samples came where {request.samples} were asked for")
 
 
 def _check_chunk(chunk: NDArray[np.float32], model: GenerativeModel, claim: Claim) -> None:
     if chunk.dtype != np.float32 or chunk.ndim != 2 or chunk.shape[0] != model.channels:
-        raise _broken(claim, "generating with", f"a chunk is {chunk.dtype} {list(chunk.shape)}")
+        raise claim.broken("generating with", f"a chunk is {chunk.dtype} {list(chunk.shape)}")
     if not np.isfinite(chunk).all():
         raise DistillError(f"{claim.header.name} generates samples that are not finite: its weights are damaged.")
-
-
-@contextmanager
-def _breakage_named(claim: Claim, doing: str) -> Iterator[None]:
-    """Turn a plugin's own breakage, whatever it is, into an error that names the plugin."""
-    try:
-        yield
-    except (DistillError, OSError, MemoryError):
-        raise
-    except Exception as error:
-        raise _broken(claim, doing, describe(error)) from error
-
-
-def _broken(claim: Claim, doing: str, what: str) -> PluginError:
-    return PluginError(
-        f"Loader {clean(claim.loader.name)} of plugin {clean(claim.plugin)} broke while {doing} "
-        f"{claim.header.name}: {what}. Set DISTILL_TRACEBACK=1 to see where."
-    )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from distill.checkpoint import CheckpointHeader
-from distill.errors import CheckpointError, PluginError
+from distill.errors import CheckpointError, DistillError, PluginError
 from distill.models import ModelLoader
 from distill.plugins import Plugins
-from distill.text import clean
+from distill.text import clean, describe
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,28 @@ class Claim:
     header: CheckpointHeader
     plugin: str
     loader: ModelLoader
+
+    def check(self, options: Mapping[str, Any]) -> None:
+        """Have the loader refuse what it can refuse early; raises what `ModelLoader.check` raises."""
+        with self.breakage_named("checking"):
+            self.loader.check(self.header, options)
+
+    @contextmanager
+    def breakage_named(self, doing: str) -> Iterator[None]:
+        """Turn the loader's own breakage, whatever it is, into an error that names it and the plugin."""
+        try:
+            yield
+        except (DistillError, OSError, MemoryError):
+            raise
+        except Exception as error:
+            raise self.broken(doing, describe(error)) from error
+
+    def broken(self, doing: str, what: str) -> PluginError:
+        """The error which says that the loader broke its contract."""
+        return PluginError(
+            f"Loader {clean(self.loader.name)} of plugin {clean(self.plugin)} broke while {doing} "
+            f"{self.header.name}: {what}. Set DISTILL_TRACEBACK=1 to see where."
+        )
 
 
 def identify(plugins: Plugins, path: Path) -> CheckpointHeader:

@@ -87,7 +87,7 @@ def _generate(plugins: Plugins, brought: dict[str, list[click.Option]], model: s
     for flag in _foreign_flags(claim, brought):
         warn(f"{flag} is not supported for {claim.loader.kind} models. Ignored.")
     chosen = {str(o.name): values[str(o.name)] for o in brought.get(claim.plugin, [])}
-    claim.loader.check(header, chosen)
+    claim.check(chosen)
     seed = secrets.randbelow(2**32) if seed is None else seed
     if seed + values["count"] - 1 > MAX_SEED:
         raise click.BadParameter(

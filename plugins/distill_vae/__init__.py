@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from distill import CheckpointHeader, GenerativeModel, ModelLoader, hookimpl
+from distill.checkpoint import whole_number
 from distill.errors import DistillWarning, RequestError
 
 SLIDER_RANGE = 10
@@ -50,12 +51,10 @@ class VaeLoader(ModelLoader):
         if not positions:
             return
         analysis = header.fields.get("latent_analysis")
-        if not isinstance(analysis, dict):
-            warnings.warn(
-                "--slider: this model has no sliders (no latent analysis). Random latents.", DistillWarning, 2
-            )
+        sliders = whole_number(analysis, "n_active_components", low=0) if isinstance(analysis, dict) else 0
+        if not sliders:
+            warnings.warn("--slider: this model has no sliders. Random latents.", DistillWarning, 2)
             return
-        sliders = analysis.get("n_active_components", 0)
         given = [index for index, _ in positions]
         for index in given:
             if index >= sliders:

@@ -27,17 +27,14 @@ class Sliders:
 
     @classmethod
     def from_analysis(cls, analysis: Mapping[str, Any], latent_dim: int) -> Sliders:
-        """The sliders in a checkpoint's `latent_analysis`. Raises `CheckpointError` where its arrays do not fit."""
-        sliders = whole_number(analysis, "n_active_components", latent_dim)
-        shapes = {"pca_components": (sliders, latent_dim), "pca_mean": (latent_dim,), "step_size": (sliders,)}
-        arrays = []
-        for name, shape in shapes.items():
-            array = analysis.get(name)
-            right = isinstance(array, np.ndarray) and array.shape == shape and array.dtype.kind == "f"
-            if not right or not np.isfinite(array).all():  # type: ignore[arg-type]
-                raise CheckpointError(f"The checkpoint's latent_analysis has no finite {name} of shape {list(shape)}.")
-            arrays.append(np.asarray(array, dtype=np.float64))
-        return cls(*arrays)
+        """The sliders in a checkpoint's `latent_analysis`. Raises `CheckpointError` where its arrays do not fit.
+
+        The first `n_active_components` components are sliders; there may be none.
+        """
+        components = _finite(analysis, "pca_components", (-1, latent_dim))
+        step_size = _finite(analysis, "step_size", (len(components),))
+        active = whole_number(analysis, "n_active_components", high=len(components), low=0)
+        return cls(components[:active], _finite(analysis, "pca_mean", (latent_dim,)), step_size[:active])
 
     def latent(self, positions: Mapping[int, int]) -> Latent:
         """The point where slider i stands at `positions[i]`, in [-10, 10], and the others at 0."""
@@ -46,6 +43,21 @@ class Sliders:
             offsets[index] = position
         latent: Latent = self.mean + (offsets * self.step_size) @ self.components
         return latent
+
+
+def _finite(analysis: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """The array `name` of a checkpoint's analysis, which must have `shape` (-1: any length) and be finite."""
+    array = analysis.get(name)
+    if not (
+        isinstance(array, np.ndarray)
+        and array.dtype.kind == "f"
+        and array.ndim == len(shape)
+        and all(wanted in (-1, found) for wanted, found in zip(shape, array.shape, strict=True))
+        and np.isfinite(array).all()
+    ):
+        wanted = str(list(shape)).replace("-1", "n")
+        raise CheckpointError(f"The checkpoint's latent_analysis has no finite {name} of shape {wanted}.")
+    return np.asarray(array, dtype=np.float64)
 
 
 def slerp(start: Latent, end: Latent, t: float) -> Latent:

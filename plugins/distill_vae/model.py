@@ -65,8 +65,8 @@ class VaeModel(GenerativeModel):
             {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)},
             "decoder",
         )
-        analysis: dict[str, Any] | None = contents.get("latent_analysis")
-        sliders = None if analysis is None else Sliders.from_analysis(analysis, latent_dim)
+        analysis = contents.get("latent_analysis")
+        sliders = Sliders.from_analysis(analysis, latent_dim) if isinstance(analysis, dict) else None
         return cls(decoder, sliders, device)
 
     def count_chunks(self, request: GenerationRequest) -> int:
@@ -83,7 +83,7 @@ class VaeModel(GenerativeModel):
     def latents(self, request: GenerationRequest) -> Iterator[Latent]:
         """The points of the file, one a chunk: anchors that are random, or drift from the sliders' position."""
         centre = None
-        if self.sliders is not None and request.options["slider"]:
+        if self.sliders is not None and len(self.sliders.step_size) and request.options["slider"]:
             centre = self.sliders.latent(dict(request.options["slider"]))
 
         def anchor(index: int) -> Latent:

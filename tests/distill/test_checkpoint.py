@@ -202,3 +202,10 @@ def test_a_version_1_file_without_analysis_loads(tmp_path: Path) -> None:
     header = read_header(save(vae_contents(sliders=None), tmp_path / "m.distill"))
     assert header is not None
     assert load_contents(header)["latent_analysis"] is None
+
+
+def test_an_empty_array_is_loaded(tmp_path: Path) -> None:
+    header = read_header(save(vae_contents(sliders=0), tmp_path / "m.distill"))
+    assert header is not None
+    assert header.foreign_globals == {"distill.training.config.OverfittingPreset"}
+    assert load_contents(header)["latent_analysis"]["step_size"].shape == (0,)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import soundfile
-from checkpoints import save, vqvae_contents
+from checkpoints import save, vae_contents, vqvae_contents
 from program import Cli
 from tones import TonePlugin
 
@@ -198,6 +198,24 @@ def test_a_bad_value_names_the_option_the_value_and_the_range(
 def test_sliders_the_model_has_not_are_refused(cli: Cli, vae_file: Path, sliders: list[str], said: str) -> None:
     result = cli("generate", vae_file, *SHORT, *(a for s in sliders for a in ("--slider", s)))
     assert (result.code, result.errors) == (2, [said])
+
+
+@pytest.mark.parametrize("sliders", [None, 0])
+def test_sliders_for_a_model_that_has_none_warn(cli: Cli, tmp_path: Path, sliders: int | None) -> None:
+    path = save(vae_contents(sliders=sliders), tmp_path / "m.distill")
+    result = cli("generate", path, *SHORT, "--slider", "0:5")
+    assert (result.code, result.errors) == (
+        0, ["Warning: --slider: this model has no sliders. Random latents."]
+    )  # fmt: skip
+
+
+def test_a_hostile_analysis_is_one_line(cli: Cli, tmp_path: Path) -> None:
+    contents = vae_contents()
+    contents["latent_analysis"]["n_active_components"] = "3"
+    result = cli("generate", save(contents, tmp_path / "m.distill"), "--slider", "0:5")
+    assert (result.code, result.errors) == (
+        1, ["Error: The checkpoint's n_active_components is '3'; 0 to 1048576 is needed."]
+    )  # fmt: skip
 
 
 def test_a_model_without_a_prior_says_what_to_run(cli: Cli, tmp_path: Path) -> None:
