@@ -27,13 +27,11 @@ class Spool:
     def __init__(self, file: IO[bytes], channels: int) -> None:
         self._file = file
         self._channels = channels
-        self.samples = 0
         self.peak = 0.0
 
     def append(self, block: NDArray[np.float32]) -> None:
         """Add `block [channels, samples]`."""
         self._file.write(np.ascontiguousarray(block.T, dtype="<f4").tobytes())
-        self.samples += block.shape[1]
         self.peak = max(self.peak, float(np.abs(block).max(initial=0.0)))
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
@@ -44,7 +42,7 @@ class Spool:
 
 
 def write(path: Path, blocks: Iterable[NDArray[np.float32]], form: OutputFormat, channels: int) -> None:
-    """Write `blocks [channels, samples]` to `path`. Equal samples make equal files, byte for byte, in every format.
+    """Write `blocks [channels, samples]` to `path`. Equal blocks make equal files, byte for byte, in every format.
 
     Raises `DistillError` where the samples cannot all be written, as on a full disk.
     """

@@ -61,6 +61,29 @@ def test_a_chunk_is_the_same_bits_in_a_short_file_and_in_a_long_one(name: str, r
         assert all(torch.equal(a, b) for a, b in zip(short, long, strict=False))
 
 
+def test_a_rows_logits_do_not_depend_on_what_is_in_the_other_rows(wide_model: VqvaeModel) -> None:
+    prior = wide_model.prior
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randint(prior.vocabulary, (ROWS, 20), generator=generator)
+    for row in range(ROWS):
+        alone = torch.zeros_like(tokens)
+        alone[row] = tokens[row]
+        caches = prior.new_cache(ROWS), prior.new_cache(ROWS)
+        for t in range(20):
+            together, apart = (prior(x[:, t : t + 1], t, c)[row] for x, c in zip((tokens, alone), caches, strict=True))
+            assert torch.equal(together, apart)
+
+
+def test_a_last_block_that_is_not_full_is_filled_up(model: VqvaeModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows: list[int] = []
+    generate = model.prior.generate
+    monkeypatch.setattr(
+        model.prior, "generate", lambda uniforms, *rest: (rows.append(len(uniforms)), generate(uniforms, *rest))[1]
+    )
+    list(model._mel_chunks(asking(0.9 * (ROWS + 2))))
+    assert rows == [ROWS, ROWS]
+
+
 def test_codes_drawn_from_the_cache_are_those_drawn_from_the_whole_prefix(wide_model: VqvaeModel) -> None:
     prior = wide_model.prior
     uniforms = token_uniforms([stream(1, "tokens", row) for row in range(2)], prior.length, 2)

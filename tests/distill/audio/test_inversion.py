@@ -1,0 +1,124 @@
+"""A mel spectrum becomes a waveform that has it: as a stream, in segments that join without a seam."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from distill.audio.inversion import LOOKAHEAD_FRAMES, SEGMENT_FRAMES, MelInverter, invert, mel_to_magnitudes
+from distill.audio.mel import Spectrogram
+from distill.audio.stitching import crossfade
+from distill.seeding import stream
+
+SETTINGS = Spectrogram()
+SMALL = Spectrogram(n_fft=512, hop_length=128, n_mels=40)
+
+
+@cache
+def pluck() -> Tensor:
+    """Five seconds of decaying partials, struck every second, over a little noise."""
+    t = np.arange(5 * 48000) / 48000
+    decay = np.exp(-3 * (t % 1))
+    partials = sum(np.sin(2 * np.pi * 220 * k * t) / k for k in range(1, 12))
+    noise = 0.01 * np.random.default_rng(0).standard_normal(len(t))
+    return torch.from_numpy((0.2 * decay * partials + noise).astype(np.float32))
+
+
+def inverted(mel: Tensor, block: int, settings: Spectrogram, seed: int = 1, **how: int) -> Tensor:
+    """The waveform of `mel [n_mels, frames]`, pushed in blocks of `block` frames."""
+    inverter = MelInverter(settings, stream(seed, "phase"), **how)
+    return torch.cat([*(inverter.push(m) for m in mel.split(block, dim=1)), inverter.finish()])
+
+
+def error(mel: Tensor, wave: Tensor, settings: Spectrogram) -> float:
+    """Mean log-mel error in dB."""
+    found = settings.mel(wave)[:, : mel.shape[1]]
+    return float(10 * ((found + 1e-6) / (mel[:, : found.shape[1]] + 1e-6)).log10().abs().mean())
+
+
+@pytest.mark.parametrize("block", [1, 7, 94, 188])
+def test_the_samples_do_not_depend_on_the_cut_into_blocks(block: int) -> None:
+    mel = SMALL.mel(pluck()[: 128 * 500])
+    assert torch.equal(inverted(mel, block, SMALL), inverted(mel, 10**6, SMALL))
+
+
+def test_phases_come_from_the_generator_alone() -> None:
+    mel = SMALL.mel(pluck()[:20000])
+    first, again, other = (inverted(mel, 50, SMALL, seed) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("samples", [1, 127, 128, 129, 128 * SEGMENT_FRAMES, 128 * 3 * SEGMENT_FRAMES + 5])
+def test_exactly_the_samples_asked_for_come(samples: int) -> None:
+    mel = torch.ones(SMALL.n_mels, SMALL.frames_for(samples) + 3)
+    blocks = list(invert(mel.split(89, dim=1), samples, SMALL, stream(1, "phase")))
+    assert sum(b.shape[1] for b in blocks) == samples
+    assert {(b.dtype, b.shape[0]) for b in blocks} == {(np.dtype(np.float32), 1)}
+
+
+def test_the_waveform_has_the_spectrum_it_was_made_from() -> None:
+    mel = SETTINGS.mel(pluck())
+    made = error(mel, inverted(mel, 94, SETTINGS), SETTINGS)
+    without_phases = error(mel, inverted(mel, 94, SETTINGS, iterations=0), SETTINGS)
+    assert made < 1.2 < without_phases / 2
+
+
+def test_least_squares_finds_magnitudes_that_have_the_mel_spectrum() -> None:
+    mel = SETTINGS.mel(pluck())
+
+    def misfit(iterations: int) -> float:
+        found = SETTINGS.filters @ mel_to_magnitudes(mel, SETTINGS, iterations).square()
+        return float((found - mel).norm() / mel.norm())
+
+    assert misfit(64) < 0.01 < misfit(0)
+
+
+@pytest.mark.parametrize("power", [1.0, 2.0])
+def test_magnitudes_are_in_the_units_of_the_spectrum(power: float) -> None:
+    settings = Spectrogram(n_fft=512, hop_length=128, n_mels=40, power=power)
+    mel = settings.mel(pluck()[:48000])
+    wave = inverted(mel, 94, settings)
+    assert wave.square().mean().sqrt() == pytest.approx(float(pluck()[:48000].square().mean().sqrt()), rel=0.1)
+
+
+def test_segments_join_without_a_step() -> None:
+    t = torch.arange(SETTINGS.hop_length * 4 * SEGMENT_FRAMES) / 48000
+    mel = SETTINGS.mel(0.3 * torch.sin(2 * torch.pi * 440 * t) + 0.2 * torch.sin(2 * torch.pi * 1234 * t))
+    change = inverted(mel, 94, SETTINGS).diff().abs()
+    joins = [SETTINGS.hop_length * (k * SEGMENT_FRAMES - LOOKAHEAD_FRAMES) - 1024 for k in (1, 2, 3)]
+    near = torch.zeros(len(change), dtype=torch.bool)
+    for join in joins:
+        near[join - 64 : join + 64] = True
+    assert change[near].max() < 1.1 * change[~near].max()
+
+
+def test_a_tone_keeps_its_level_over_a_cross_fade_between_chunks() -> None:
+    """The same partials in two chunks do not beat over the seam, as they do where waveforms are faded."""
+    t = torch.arange(48000) / 48000
+    mel = SETTINGS.mel(0.3 * torch.sin(2 * torch.pi * 440 * t))[:, 4:-4]
+    wave = inverted(torch.cat(list(crossfade([mel] * 3, 5)), dim=1), 94, SETTINGS)
+    levels = wave[4096:-4096].unfold(0, 2048, 512).square().mean(dim=1).log10() * 10
+    assert levels.max() - levels.min() < 1.0
+
+
+def test_samples_keep_pace_with_frames() -> None:
+    inverter = MelInverter(SMALL, stream(1, "phase"))
+    given = 0
+    for pushed in range(50, 2000, 50):
+        given += len(inverter.push(torch.ones(SMALL.n_mels, 50)))
+        assert given >= (pushed - SEGMENT_FRAMES - 2 * LOOKAHEAD_FRAMES) * SMALL.hop_length
+
+
+def test_silence_is_silent() -> None:
+    wave = inverted(torch.zeros(SMALL.n_mels, 400), 100, SMALL)
+    assert len(wave) == 399 * SMALL.hop_length
+    assert not wave.any()
+
+
+def test_no_frames_make_no_samples() -> None:
+    assert len(MelInverter(SMALL, stream(1, "phase")).finish()) == 0
