@@ -113,8 +113,7 @@ def _make_file(
         spool = Spool(file, model.channels)
         for block in _finished_blocks(model, job, seed, form, samples, progress):
             spool.append(block)
-        gain = levels.gain_to_peak(spool.peak)
-        files.write(draft, (block * np.float32(gain) for block in spool.blocks()), form, model.channels)
+        gain, peak = _write_at_level(draft, spool, form, model.channels)
         described = {
             "schema": sidecar.SCHEMA,
             **made_by,
@@ -129,11 +128,25 @@ def _make_file(
             "level": {
                 "peak_before_dbfs": levels.to_dbfs(spool.peak),
                 "gain": gain,
-                "peak_dbfs": levels.to_dbfs(spool.peak * gain),
+                "peak_dbfs": levels.to_dbfs(peak),
             },
         }
         stem = f"{file_stem(job.claim.header.name)}-{seed}"
         return outputs.publish(draft, stem, f".{form.name}", lambda path: {"file": path.name, **described})
+
+
+def _write_at_level(path: Path, spool: Spool, form: OutputFormat, channels: int) -> tuple[float, float]:
+    """Write the samples waiting in `spool`, their level set; return the gain and the peak that it led to.
+
+    What a lossy format gives back can exceed what it was given. Then it is written again, lower by the excess.
+    """
+    gain = levels.gain_to_peak(spool.peak)
+    while True:
+        files.write(path, (block * np.float32(gain) for block in spool.blocks()), form, channels)
+        peak = files.peak(path) if form.bit_depth is None else spool.peak * gain
+        if form.bit_depth is not None or peak <= levels.PEAK:
+            return gain, peak
+        gain *= 0.999 * levels.PEAK / peak
 
 
 def _load(claim: Claim, device: str) -> GenerativeModel:

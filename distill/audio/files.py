@@ -67,6 +67,12 @@ def write(path: Path, blocks: Iterable[NDArray[np.float32]], form: OutputFormat,
         _set_serial(path, 1)
 
 
+def peak(path: Path) -> float:
+    """The largest magnitude that a listener's decoder finds in an audio file (full scale 1.0)."""
+    with soundfile.SoundFile(path) as file:
+        return max((float(np.abs(block).max()) for block in file.blocks(BLOCK, dtype="float32")), default=0.0)
+
+
 def _forget_peak_time(path: Path) -> None:
     """Zero the time of writing that libsndfile puts into a float WAV's PEAK chunk: chunk name, size, version, time."""
     with path.open("r+b") as file:

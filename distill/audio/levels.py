@@ -7,7 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-PEAK_DBFS = -1.0
+PEAK = math.pow(10.0, -1.0 / 20.0)
+"""What the loudest sample of a file is brought to: -1 dBFS."""
 SILENCE_DBFS = -80.0
 """A file whose peak is below this is left as quiet as it is: raising it would only bring up rounding noise."""
 EDGE_MS = 2.0
@@ -19,12 +20,12 @@ def to_dbfs(peak: float) -> float | None:
     return 20.0 * math.log10(peak) if peak > 0.0 else None
 
 
-def gain_to_peak(peak: float, target_dbfs: float = PEAK_DBFS) -> float:
-    """The factor that brings a file whose largest sample is `peak` to `target_dbfs`; 1.0 for one that is silent."""
+def gain_to_peak(peak: float) -> float:
+    """The factor that brings a file whose largest sample is `peak` to `PEAK`; 1.0 for one that is silent."""
     level = to_dbfs(peak)
     if level is None or level < SILENCE_DBFS:
         return 1.0
-    return math.pow(10.0, target_dbfs / 20.0) / peak
+    return PEAK / peak
 
 
 def fade_edges(block: NDArray[np.float32], start: int, total: int, sample_rate: int) -> NDArray[np.float32]:

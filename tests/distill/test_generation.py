@@ -56,8 +56,25 @@ def test_the_peak_is_brought_to_minus_1_dbfs(made: Made, level: float) -> None:
     assert 20 * np.log10(np.abs(samples).max()) == pytest.approx(-1.0, abs=1e-4)
 
 
-def test_silence_stays_silent(made: Made) -> None:
-    [file] = made(TonePlugin(level=0.0))
+def noise(chunks: Chunks) -> Chunks:
+    """Noise at full scale, which lossy formats give back louder than it was."""
+    rng = np.random.default_rng(0)
+    for chunk in chunks:
+        yield rng.uniform(-1, 1, chunk.shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("form", ["ogg", "mp3"])
+def test_what_a_lossy_file_gives_back_is_not_over_minus_1_dbfs(made: Made, form: str) -> None:
+    [file] = made(TonePlugin(spoil=noise), duration=2.0, format=form)
+    level = 20 * np.log10(np.abs(soundfile.read(file.file)[0]).max())
+    assert -1.5 < level <= -1.0
+    said = json.loads(Path(file.file).with_suffix(".json").read_text())["level"]["peak_dbfs"]
+    assert said == pytest.approx(level, abs=1e-4)
+
+
+@pytest.mark.parametrize("form", ["wav", "flac", "ogg", "mp3"])
+def test_silence_stays_silent(made: Made, form: str) -> None:
+    [file] = made(TonePlugin(level=0.0), format=form)
     samples, _ = soundfile.read(file.file)
     assert len(samples) == 24000
     assert not samples.any()
