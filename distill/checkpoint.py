@@ -20,7 +20,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from distill.errors import CheckpointError
-from distill.text import clean
+from distill.text import clean, represent
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 FORMAT = "distill_model"
 MAX_HEADER_BYTES = 64 * 2**20
 """Ceiling for `data.pkl`. A real one holds names and sizes: 20 kB for 5 MB of weights."""
+MAX_VERSION = 10**6
 
 # What a checkpoint may name of the standard library: classes that are plain values. Anything else of it has no
 # business there, and what can run programs lives there.
@@ -214,8 +215,8 @@ def read_header(path: Path) -> CheckpointHeader | None:
     if not isinstance(contents, dict) or contents.get("format") != FORMAT:
         return None
     version, model_type = contents.get("version"), contents.get("model_type")
-    if not isinstance(version, int) or isinstance(version, bool):
-        raise CheckpointError(f"{_show(path)} has version {clean(version, 40)}; a whole number is needed.")
+    if not isinstance(version, int) or isinstance(version, bool) or not 0 <= version < MAX_VERSION:
+        raise CheckpointError(f"{_show(path)} has version {clean(version, 40)}; a small whole number is needed.")
     if not (model_type is None or isinstance(model_type, str)):
         raise CheckpointError(f"{_show(path)} has model_type {clean(model_type, 40)}; text is needed.")
     return CheckpointHeader(
@@ -277,15 +278,15 @@ def whole_number(config: Mapping[str, Any], name: str, high: int = 2**20, low: i
     """The setting `name` of a checkpoint's configuration, `low` to `high`; `CheckpointError` where it is otherwise."""
     value = config.get(name)
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise CheckpointError(f"The checkpoint's {name} is {clean(repr(value), 40)}; {low} to {high} is needed.")
+        raise CheckpointError(f"The checkpoint's {name} is {clean(represent(value), 40)}; {low} to {high} is needed.")
     return value
 
 
 def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], part: str) -> None:
     """Give `network`, built on the meta device, its weights: float32 copies of `tensors`, in eval mode.
 
-    Raises `CheckpointError` naming the first tensor that is missing, surplus or of another shape; `part` is what
-    the message calls the network.
+    Raises `CheckpointError` naming the first tensor that is missing, surplus, of another shape, or a small record
+    repeated to a large shape; `part` is what the message calls the network.
     """
     import torch
 
@@ -301,6 +302,8 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], part: str) -
             raise CheckpointError(
                 f"The checkpoint's {part} has {clean(name)} of shape {shape}; {list(wanted[name].shape)} is needed."
             )
+        if found.nbytes > found.untyped_storage().nbytes():
+            raise CheckpointError(f"The checkpoint's {part} has {clean(name)} larger than the file's record of it.")
     copies = {name: tensors[name].to(wanted[name].dtype, copy=True) for name in wanted}
     network.load_state_dict(copies, assign=True)
     network.eval().requires_grad_(False)

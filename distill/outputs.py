@@ -37,7 +37,7 @@ def publish(audio: Path, stem: str, suffix: str, describe: Callable[[Path], dict
             continue
         try:
             with temporary(audio.parent) as draft:
-                draft.write_text(json.dumps(describe(path), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+                draft.write_bytes(to_json(describe(path)))
                 _sync(draft)
                 if _place(draft, sidecar):
                     return path
@@ -46,6 +46,11 @@ def publish(audio: Path, stem: str, suffix: str, describe: Callable[[Path], dict
             raise
         path.unlink()  # another process took the sidecar's name in between: ours is the next number
     raise AssertionError("count() does not end")
+
+
+def to_json(value: object) -> bytes:
+    """`value` as readable JSON in UTF-8. Bytes of a path that are no text become the escapes that JSON has for them."""
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
 
 
 def _place(source: Path, target: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import unicodedata
 
 # Cc: control characters, ANSI escapes among them. Cf: invisible formatting, such as right-to-left marks.
@@ -18,11 +19,19 @@ _WINDOWS_DEVICES = {
 
 def clean(value: object, limit: int = 80) -> str:
     """`value` as one printable line of at most `limit` characters; what is cut ends in an ellipsis."""
-    text = value if isinstance(value, str) else repr(value)
+    text = value if isinstance(value, str) else represent(value)
     text = text[: 8 * limit]  # a hostile file may carry megabytes of it
     printable = "".join(c if unicodedata.category(c) not in _UNPRINTABLE else " " for c in text)
     line = " ".join(printable.split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def represent(value: object) -> str:
+    """`repr(value)`, cut short while it is made: a few bytes of a hostile file can hold a value that never ends."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # a whole number of thousands of digits
+        return f"<{type(value).__name__}>"
 
 
 def describe(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -50,7 +51,7 @@ def write(path: Path, blocks: Iterable[NDArray[np.float32]], form: OutputFormat,
     subtype = kind.subtypes[form.bit_depth]
     try:
         with soundfile.SoundFile(
-            path, "w", form.sample_rate, channels, subtype=subtype, format=kind.container, **kind.encoder
+            _name(path), "w", form.sample_rate, channels, subtype=subtype, format=kind.container, **kind.encoder
         ) as file:
             for block in blocks:
                 for start in range(0, block.shape[1], BLOCK):
@@ -69,8 +70,13 @@ def write(path: Path, blocks: Iterable[NDArray[np.float32]], form: OutputFormat,
 
 def peak(path: Path) -> float:
     """The largest magnitude that a listener's decoder finds in an audio file (full scale 1.0)."""
-    with soundfile.SoundFile(path) as file:
+    with soundfile.SoundFile(_name(path)) as file:
         return max((float(np.abs(block).max()) for block in file.blocks(BLOCK, dtype="float32")), default=0.0)
+
+
+def _name(path: Path) -> str | bytes:
+    """`path` as soundfile takes it when its name is no text: in bytes, where the system has names in bytes."""
+    return str(path) if os.name == "nt" else os.fsencode(path)
 
 
 def _forget_peak_time(path: Path) -> None:

@@ -50,8 +50,11 @@ def run(cli: click.Group, arguments: list[str]) -> int:
         try:
             result = cli.main(arguments, prog_name="distill", standalone_mode=False)
             return result if isinstance(result, int) else 0
-        except click.ClickException as error:
+        except click.exceptions.NoArgsIsHelpError as error:
             error.show()
+            return error.exit_code
+        except click.ClickException as error:
+            fail(_usage(error))
             return error.exit_code
         except (click.Abort, KeyboardInterrupt):
             fail("Interrupted. Finished files are kept.")
@@ -83,6 +86,14 @@ def warn(message: str) -> None:
 def fail(message: str) -> None:
     """One error line on stderr."""
     click.echo(f"Error: {message}", err=True)
+
+
+def _usage(error: click.ClickException) -> str:
+    """What click has to say in one line, with where to look where the line itself does not say what is allowed."""
+    said = " ".join(error.format_message().split())
+    if isinstance(error, click.UsageError) and type(error) is not click.BadParameter and error.ctx is not None:
+        return f"{said} See '{error.ctx.command_path} --help'."
+    return said
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *rest: Any) -> None:

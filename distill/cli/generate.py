@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import secrets
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from distill import library, options, registry
+from distill import library, options, outputs, registry
 from distill.audio.formats import BIT_DEPTHS, FORMATS
 from distill.devices import DEVICES
 from distill.plugins import Plugins
@@ -117,11 +117,11 @@ def _generate(plugins: Plugins, brought: dict[str, list[click.Option]], model: s
             bar.close()
             finished.append(made)
             if not values["json"]:
-                click.echo(made.file)
+                click.echo(os.fsencode(made.file))
     finally:
         bar.close()
         if values["json"]:
-            click.echo(json.dumps([asdict(f) for f in finished], indent=2, ensure_ascii=False))
+            click.echo(outputs.to_json([asdict(f) for f in finished]), nl=False)
 
 
 def _foreign_flags(claim: Claim, brought: dict[str, list[click.Option]]) -> list[str]:

@@ -149,7 +149,15 @@ def test_a_damaged_header_is_called_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("version", "2"), ("version", True), ("version", None), ("model_type", b"x")]
+    ("key", "value"),
+    [
+        ("version", "2"),
+        ("version", True),
+        ("version", None),
+        ("version", -1),
+        pytest.param("version", 10**9000, id="version of 9000 digits"),
+        ("model_type", b"x"),
+    ],
 )
 def test_a_version_or_type_of_the_wrong_kind_is_named(tmp_path: Path, key: str, value: object) -> None:
     path = save(
@@ -157,6 +165,15 @@ def test_a_version_or_type_of_the_wrong_kind_is_named(tmp_path: Path, key: str, 
         tmp_path / "m.distill",
     )
     with pytest.raises(CheckpointError, match=f"has {key}"):
+        read_header(path)
+
+
+def test_a_value_that_never_ends_is_told_in_one_line_at_once(tmp_path: Path) -> None:
+    endless: list[Any] = [1]
+    for _ in range(100):
+        endless = [endless, endless]  # a hundred references, 2**100 to print
+    path = save({"format": "distill_model", "version": endless}, tmp_path / "m.distill")
+    with pytest.raises(CheckpointError, match=r"has version \[\[\["):
         read_header(path)
 
 
@@ -181,6 +198,12 @@ def test_weights_are_copies_that_outlive_the_file() -> None:
     load_weights(network, tensors, "layer")
     tensors["weight"].zero_()
     assert network.weight.sum() == 4
+
+
+def test_a_small_record_repeated_to_a_large_tensor_is_refused() -> None:
+    tensors = {"weight": torch.zeros(1).expand(2, 2), "bias": torch.zeros(2)}
+    with pytest.raises(CheckpointError, match="layer has weight larger than the file's record of it"):
+        load_weights(nn.Linear(2, 2, device="meta"), tensors, "layer")
 
 
 @pytest.mark.parametrize(

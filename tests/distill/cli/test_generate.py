@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -172,7 +173,8 @@ def test_a_foreign_flag_changes_nothing(cli: Cli, vqvae_file: Path) -> None:
         (["--slider", "0:x"], ["--slider", "'0:x'", "-10 to 10"]),
         (["--slider", "-1:1"], ["--slider", "'-1:1'", "from 0"]),
         (["--slider", "0:1.5"], ["--slider", "'0:1.5'", "whole number from -10 to 10"]),
-        (["--colour"], ["--colour"]),
+        (["--colour"], ["--colour", "See 'distill generate --help'."]),
+        (["--count"], ["--count", "requires an argument"]),
     ],
     ids=lambda value: " ".join(value) if value[0].startswith("-") else "",
 )
@@ -181,7 +183,7 @@ def test_a_bad_value_names_the_option_the_value_and_the_range(
 ) -> None:
     result = cli("generate", vqvae_file, *arguments)
     assert (result.code, result.out) == (2, "")
-    said = result.errors[-1]
+    [said] = result.errors
     assert said.startswith("Error: ")
     for part in parts:
         assert part in said
@@ -237,6 +239,19 @@ def test_a_missing_file_names_a_near_one(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "rain.distill").touch()
     result = cli("generate", "rian.distill")
     assert (result.code, result.errors) == (1, ["Error: rian.distill does not exist. Near it: rain.distill."])
+
+
+def test_no_model_is_one_line(cli: Cli) -> None:
+    result = cli("generate")
+    assert (result.code, result.errors) == (2, ["Error: Missing argument 'MODEL'. See 'distill generate --help'."])
+
+
+def test_a_folder_whose_name_is_no_text_is_kept_to_the_byte(cli: Cli, vqvae_file: Path) -> None:
+    folder = os.fsdecode(b"caf\xe9")
+    result = cli("generate", vqvae_file, *SHORT, "-s", 1, "-o", folder, "--json")
+    [made] = json.loads(result.out)
+    assert os.fsencode(made["file"]) == b"caf\xe9/pebbles-1.wav"
+    assert Path(made["file"]).exists()
 
 
 def test_a_file_cut_short_is_one_line(cli: Cli, vqvae_file: Path, tmp_path: Path) -> None:
