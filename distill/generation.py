@@ -142,8 +142,7 @@ def _write_at_level(path: Path, spool: Spool, form: OutputFormat, channels: int)
     """
     gain = levels.gain_to_peak(spool.peak)
     while True:
-        files.write(path, (block * np.float32(gain) for block in spool.blocks()), form, channels)
-        peak = files.peak(path) if form.bit_depth is None else spool.peak * gain
+        peak = files.write(path, (block * np.float32(gain) for block in spool.blocks()), form, channels)
         if form.bit_depth is not None or peak <= levels.PEAK:
             return gain, peak
         gain *= 0.999 * levels.PEAK / peak

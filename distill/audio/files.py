@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from distill.audio.formats import OutputFormat
 from distill.errors import DistillError
+from distill.text import clean
 
 BLOCK = 65536  # samples written or read at a time
 
@@ -42,10 +43,11 @@ class Spool:
             yield np.frombuffer(data, "<f4").reshape(-1, self._channels).T
 
 
-def write(path: Path, blocks: Iterable[NDArray[np.float32]], form: OutputFormat, channels: int) -> None:
-    """Write `blocks [channels, samples]` to `path`. Equal blocks make equal files, byte for byte, in every format.
+def write(path: Path, blocks: Iterable[NDArray[np.float32]], form: OutputFormat, channels: int) -> float:
+    """Write `blocks [channels, samples]` to `path`, and read them back; return the largest magnitude a listener gets.
 
-    Raises `DistillError` where the samples cannot all be written, as on a full disk.
+    Equal blocks make equal files, byte for byte, in every format. Raises `DistillError` where the samples cannot all
+    be written, as on a full disk.
     """
     kind = form.kind
     subtype = kind.subtypes[form.bit_depth]
@@ -56,20 +58,34 @@ def write(path: Path, blocks: Iterable[NDArray[np.float32]], form: OutputFormat,
             for block in blocks:
                 for start in range(0, block.shape[1], BLOCK):
                     file.write(block[:, start : start + BLOCK].T)
-    except (
-        soundfile.LibsndfileError,
-        AssertionError,
-    ) as error:  # AssertionError: soundfile's word for a short write
-        reason = f" ({error})" if str(error) else ""
-        raise DistillError(f"A file in {path.parent} could not be written{reason}. Is the disk full?") from error
-    if subtype == "FLOAT":
-        _forget_peak_time(path)
-    elif subtype == "VORBIS":
-        _set_serial(path, 1)
+        _probe_room(path)
+        if subtype == "FLOAT":
+            _forget_peak_time(path)
+        elif subtype == "VORBIS":
+            _set_serial(path, 1)
+        return _peak(path)
+    except (soundfile.LibsndfileError, OSError, AssertionError) as error:  # AssertionError: a short write
+        reason = f" ({clean(str(error), 120)})" if str(error) else ""
+        raise DistillError(
+            f"A file in {clean(str(path.parent), 200)} could not be written{reason}. Is the disk full?"
+        ) from error
 
 
-def peak(path: Path) -> float:
-    """The largest magnitude that a listener's decoder finds in an audio file (full scale 1.0)."""
+def _probe_room(path: Path) -> None:
+    """Raise `OSError` where the file could not grow by a byte more.
+
+    What an encoder holds back until the end is lost in silence when it does not fit; a last MP3 frame that is cut
+    is not even missed when the file is read.
+    """
+    with path.open("ab") as file:
+        size = file.tell()
+        file.write(b"\0")
+        file.flush()
+        file.truncate(size)
+
+
+def _peak(path: Path) -> float:
+    """The largest magnitude that a decoder finds in an audio file (full scale 1.0)."""
     with soundfile.SoundFile(_name(path)) as file:
         return max((float(np.abs(block).max()) for block in file.blocks(BLOCK, dtype="float32")), default=0.0)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import resource
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,11 @@ def wave(channels: int, samples: int = 30011) -> NDArray[np.float32]:
     return (np.array(tones) + noise).astype(np.float32)
 
 
+def test_the_peak_is_that_of_the_samples(tmp_path: Path) -> None:
+    form = output_format("wav", 48000, "32-bit-float")
+    assert write(tmp_path / "a", [wave(2)], form, 2) == np.abs(wave(2)).max()
+
+
 def written(path: Path, name: str, depth: str | None, samples: NDArray[np.float32], block: int = 4096) -> Path:
     blocks = (samples[:, i : i + block] for i in range(0, samples.shape[1], block))
     write(path, blocks, output_format(name, 48000, depth), len(samples))
@@ -47,6 +53,25 @@ def test_what_is_read_back_is_what_was_written(tmp_path: Path, name: str, depth:
     else:
         step = {"16-bit": 2**-15, "24-bit": 2**-23, "32-bit-float": 0.0}[depth]
         assert np.abs(read - samples).max() <= step
+
+
+@pytest.mark.parametrize(("name", "rate"), [("wav", 8000), ("flac", 96000), ("ogg", 22050), ("mp3", 44100)])
+def test_the_rate_is_the_one_asked_for(tmp_path: Path, name: str, rate: int) -> None:
+    write(tmp_path / "a", [wave(1)], output_format(name, rate, None), 1)
+    assert soundfile.info(tmp_path / "a").samplerate == rate
+
+
+def test_a_block_of_any_size_is_written_whole(tmp_path: Path) -> None:
+    samples = wave(1, 2 * BLOCK + 17)
+    path = written(tmp_path / "a", "wav", "32-bit-float", samples, block=10**9)
+    np.testing.assert_array_equal(soundfile.read(path, dtype="float32")[0], samples[0])
+
+
+@pytest.mark.parametrize(("name", "decibels"), [("ogg", 10), ("mp3", 6)])  # 5 and 3 at the encoders' own defaults
+def test_noise_survives_a_lossy_format_at_its_best_quality(tmp_path: Path, name: str, decibels: float) -> None:
+    noise = (0.1 * np.random.default_rng(0).standard_normal((1, 48000))).astype(np.float32)
+    read = soundfile.read(written(tmp_path / "a", name, None, noise))[0]
+    assert 10 * np.log10(np.square(noise).mean() / np.square(read - noise[0]).mean()) > decibels
 
 
 @pytest.mark.parametrize(("name", "depth"), KINDS)
@@ -98,21 +123,27 @@ def test_an_empty_spool_is_silent() -> None:
     assert (spool.peak, list(spool.blocks())) == (0.0, [])
 
 
-@pytest.fixture
-def little_room() -> Iterator[None]:
-    """No file of this process can grow over 100 kB: a write falls short, as on a full disk."""
+@contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """No file of this process can grow over `size` bytes: a write falls short, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.usefixtures("little_room")
+@pytest.mark.parametrize("missing", [1, 100, 4000, 20_000])
 @pytest.mark.parametrize(("name", "depth"), KINDS)
-def test_a_full_disk_is_one_line(tmp_path: Path, name: str, depth: str | None) -> None:
-    noise = np.random.default_rng(0).uniform(-0.9, 0.9, (2, 1_000_000)).astype(np.float32)
-    with pytest.raises(DistillError, match=r"^A file in .* could not be written.*Is the disk full\?$"):
-        written(tmp_path / "a", name, depth, noise)
+def test_a_full_disk_is_one_line(tmp_path: Path, name: str, depth: str | None, missing: int) -> None:
+    noise = np.random.default_rng(0).uniform(-0.9, 0.9, (2, 50_000)).astype(np.float32)
+    size = written(tmp_path / "whole", name, depth, noise).stat().st_size
+    with (
+        room_for(size - missing),
+        pytest.raises(DistillError, match=r"^A file in .* could not be written.*Is the disk full\?$"),
+    ):
+        written(tmp_path / "cut", name, depth, noise)
 
 
 def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:

@@ -28,6 +28,18 @@ def test_what_a_format_cannot_hold_is_refused(name: str, rate: int, depth: str |
         output_format(name, rate, depth)
 
 
+@pytest.mark.parametrize("name", ["wav", "flac", "ogg"])
+def test_both_ends_of_the_rates_can_be_held(name: str) -> None:
+    assert [output_format(name, rate, None).sample_rate for rate in (8000, 192000)] == [8000, 192000]
+
+
+@pytest.mark.parametrize("name", ["wav", "flac", "ogg"])
+@pytest.mark.parametrize("rate", [7999, 192001])
+def test_a_rate_just_past_either_end_is_refused(name: str, rate: int) -> None:
+    with pytest.raises(RequestError, match=f"--sample-rate: {name} cannot hold {rate} Hz; it can hold 8000 to 192000"):
+        output_format(name, rate, None)
+
+
 @pytest.mark.parametrize(("depth", "size"), [("16-bit", 2), ("24-bit", 3), ("32-bit-float", 4)])
 def test_a_wav_over_4_gib_is_refused_with_what_helps(depth: str, size: int) -> None:
     form = output_format("wav", 48000, depth)

@@ -114,6 +114,19 @@ def test_samples_keep_pace_with_frames() -> None:
         assert given >= (pushed - SEGMENT_FRAMES - 2 * LOOKAHEAD_FRAMES) * SMALL.hop_length
 
 
+def test_what_is_held_does_not_grow_with_duration() -> None:
+    inverter = MelInverter(SMALL, stream(1, "phase"))
+
+    def bytes_held() -> int:
+        return sum(v.untyped_storage().nbytes() for v in vars(inverter).values() if isinstance(v, Tensor))
+
+    sizes = []
+    for _ in range(8):
+        inverter.push(torch.ones(SMALL.n_mels, 2 * SEGMENT_FRAMES))
+        sizes.append(bytes_held())
+    assert max(sizes[4:]) <= max(sizes[:4])
+
+
 def test_silence_is_silent() -> None:
     wave = inverted(torch.zeros(SMALL.n_mels, 400), 100, SMALL)
     assert len(wave) == 399 * SMALL.hop_length

@@ -50,6 +50,16 @@ def test_a_sine_is_loudest_in_its_own_band(frequency: float) -> None:
     assert abs(int(loudest) - (mels[0] / mels[1] * 129 - 1)) <= 1
 
 
+@pytest.mark.parametrize("power", [1.0, 2.0])
+def test_a_log_mel_spectrum_is_log_1_plus_the_filtered_magnitudes_of_reflected_centred_frames(power: float) -> None:
+    settings = Spectrogram(n_fft=512, hop_length=128, n_mels=40, power=power)
+    wave = np.random.default_rng(0).standard_normal(2000).astype(np.float32)
+    frames = np.lib.stride_tricks.sliding_window_view(np.pad(wave, 256, mode="reflect"), 512)[::128]
+    magnitudes = np.abs(np.fft.rfft(frames * np.hanning(513)[:-1])).T
+    expected = np.log(1 + settings.filters.numpy() @ magnitudes**power)
+    np.testing.assert_allclose(settings.log_mel(torch.from_numpy(wave)), expected, rtol=1e-4, atol=1e-4)
+
+
 def test_settings_are_read_back(tmp_path: object) -> None:
     settings = Spectrogram(n_mels=80, f_max=8000.0)
     assert Spectrogram.from_config(asdict(settings) | {"more": 1}) == settings

@@ -50,6 +50,13 @@ def test_what_the_new_rate_cannot_hold_is_gone_and_not_folded_back() -> None:
     assert np.abs(wave[0, 1000:-1000]).max() < 1e-6
 
 
+@pytest.mark.parametrize(("source", "target"), [(48000, 44100), (44100, 48000)])
+def test_what_can_be_heard_at_the_top_keeps_its_level(source: int, target: int) -> None:
+    t = np.arange(source) / source
+    wave = resampled(np.sin(2 * np.pi * 20000 * t).astype(np.float32)[None], source, target, 4800)
+    assert 10 * np.log10(2 * np.square(wave[0, 1000:-1000]).mean()) == pytest.approx(0.0, abs=0.05)
+
+
 @pytest.mark.parametrize("chunk", [1, 100, 12345])
 def test_the_cut_into_chunks_does_not_show(chunk: int) -> None:
     wave = np.random.default_rng(0).standard_normal((1, 20000)).astype(np.float32)
