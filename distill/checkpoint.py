@@ -9,6 +9,7 @@ from __future__ import annotations
 import _compat_pickle
 import io
 import pickle
+import pickletools
 import sys
 import zipfile
 from collections import OrderedDict
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 FORMAT = "distill_model"
-MAX_HEADER_BYTES = 64 * 2**20
+MAX_HEADER_BYTES = 16 * 2**20
 """Ceiling for `data.pkl`. A real one holds names and sizes: 20 kB for 5 MB of weights."""
 MAX_VERSION = 10**6
 
@@ -136,6 +137,16 @@ class _HeaderUnpickler(pickle.Unpickler):
         return Placeholder()
 
 
+def _check_memo(data: bytes) -> None:
+    """Raise `ValueError` where the pickle numbers an object higher than it has bytes.
+
+    The unpickler makes a table as long as the highest number: ten bytes could have it fill the memory.
+    """
+    for opcode, argument, _ in pickletools.genops(data):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > len(data):
+            raise ValueError(f"object number {argument} in {len(data)} bytes")
+
+
 def _is_dangerous(module: str, name: str) -> bool:
     root = module.partition(".")[0]
     if root == "builtins":
@@ -201,6 +212,7 @@ def read_header(path: Path) -> CheckpointHeader | None:
         return None
     unpickler = _HeaderUnpickler(io.BytesIO(data))
     try:
+        _check_memo(data)
         contents = unpickler.load()
     except CheckpointError:
         raise

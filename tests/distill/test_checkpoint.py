@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+import tracemalloc
 import types
 import zipfile
 from collections import OrderedDict
@@ -146,6 +147,18 @@ def test_a_damaged_header_is_called_so(tmp_path: Path) -> None:
         archive.writestr("m/data.pkl", b"\x80\x02}q\x00(garbage")
     with pytest.raises(CheckpointError, match="damaged header"):
         read_header(path)
+
+
+def test_a_few_bytes_cannot_fill_the_memory(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.distill"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("m/data.pkl", b"\x80\x02}r\xff\xff\xff\x0f.")  # an empty dictionary, object number 2**28
+    tracemalloc.start()
+    with pytest.raises(CheckpointError, match="damaged header"):
+        read_header(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10**7
 
 
 @pytest.mark.parametrize(
