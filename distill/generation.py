@@ -68,7 +68,7 @@ def generate(job: Job, progress: Progress) -> Iterator[GeneratedFile]:
     """
     if job.sample_rate is not None:  # refused before anything is loaded
         output_format(job.format, job.sample_rate, job.bit_depth)
-    job.directory.mkdir(parents=True, exist_ok=True)
+    outputs.prepare(job.directory)
     device = devices.choose(job.device)
     model = _load(job.claim, device)
     form = output_format(job.format, job.sample_rate or model.sample_rate, job.bit_depth)

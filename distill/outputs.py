@@ -12,6 +12,22 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from distill.errors import DistillError
+from distill.text import clean
+
+
+def prepare(directory: Path) -> None:
+    """Make `directory` if it is missing. Raises `DistillError` where files cannot be made in it."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with temporary(directory) as path:
+            path.touch()
+    except OSError as error:
+        shown = clean(str(directory), 200)
+        raise DistillError(
+            f"{shown} cannot hold files: {error.strerror}. Choose a folder with --output-dir."
+        ) from error
+
 
 @contextmanager
 def temporary(directory: Path) -> Iterator[Path]:

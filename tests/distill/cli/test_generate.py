@@ -282,8 +282,11 @@ def test_damaged_weights_are_one_line(cli: Cli, tmp_path: Path) -> None:
 
 def test_an_output_folder_that_cannot_be_is_one_line(cli: Cli, vqvae_file: Path, tmp_path: Path) -> None:
     (tmp_path / "taken").touch()
-    result = cli("generate", vqvae_file, "-o", "taken/below")
-    assert (result.code, result.errors) == (1, ["Error: Not a directory (taken/below)."])
+    for folder, reason in {"taken/below": "Not a directory", "/proc": "No such file or directory"}.items():
+        result = cli("generate", vqvae_file, "-o", folder)
+        assert (result.code, result.errors) == (
+            1, [f"Error: {folder} cannot hold files: {reason}. Choose a folder with --output-dir."]
+        )  # fmt: skip
 
 
 def test_help_groups_options_by_the_plugin_that_brings_them(cli: Cli) -> None:
