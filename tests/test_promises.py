@@ -179,3 +179,24 @@ def test_other_sizes_generate(cli: Cli, tmp_path: Path, kind: str, sizes: dict[s
     samples, rate = soundfile.read(result.files[0])
     assert (len(samples), rate) == (round(2.2 * rate), contents["spectrogram_config"]["sample_rate"])
     assert all(np.abs(half).max() > 0.01 for half in np.array_split(samples, 2))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "files", "seconds"),
+    [
+        ("v2-vqvae-prior", "--temperature 0.8 --top-k 50 --top-p 0.95 -d 10 -n 3 -s 7", 3, 10),
+        ("v1-vae-sliders", "--slider 0:5 --slider 1:-3 -d 5", 1, 5),
+    ],
+)
+def test_real_checkpoints_make_sound_that_never_stops_or_clips(
+    cli: Cli, reference: Path, name: str, options: str, files: int, seconds: int
+) -> None:
+    result = cli("generate", reference / f"{name}.distill", *options.split())
+    assert (result.code, result.err, len(result.files)) == (0, "", files)
+    for path in result.files:
+        samples, rate = soundfile.read(path)
+        assert (len(samples), rate) == (seconds * 48000, 48000)
+        assert np.abs(samples).max() == pytest.approx(10 ** (-1 / 20), abs=1e-6)
+        tenths = np.sqrt(np.square(samples).reshape(-1, 4800).mean(axis=1))
+        assert 20 * np.log10(tenths.min()) > -60
+        assert seam_steps(samples) < 1.5
