@@ -73,6 +73,11 @@ def run(cli: click.Group, arguments: list[str]) -> int:
             where = f" ({clean(str(error.filename), 200)})" if error.filename else ""
             fail(f"{error.strerror or error}{where}.")
             return 1
+        except UnicodeEncodeError as error:
+            if traceback:
+                raise
+            fail(f"A name cannot be written in this system's encoding, {error.encoding}. Set PYTHONUTF8=1.")
+            return 1
         except MemoryError:
             fail("Not enough memory.")
             return 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from tqdm import tqdm
 
 
@@ -10,7 +12,8 @@ class Bar:
 
     def __init__(self, files: int, quiet: bool) -> None:
         self._files = files
-        self._disable = True if quiet else None  # None: tqdm is silent unless stderr is a terminal
+        # None: tqdm is silent unless stderr is a terminal. There may be no stderr at all.
+        self._disable = True if quiet or sys.stderr is None else None
         self._bar: tqdm[None] | None = None
 
     def show(self, index: int, done: int, total: int) -> None:

@@ -121,3 +121,22 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(vqvae_file: Path, tmp_pat
         assert process.stderr.read() == ""
     assert process.returncode == 1
     assert len(list(tmp_path.glob("*.wav"))) < 50
+
+
+def test_without_a_stderr_it_still_generates(vqvae_file: Path, tmp_path: Path) -> None:
+    command = f"{' '.join(DISTILL)} generate {vqvae_file} -d 0.1 -s 1 2>&-"
+    run = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (0, "pebbles-1.wav\n")
+
+
+def test_a_name_that_the_system_cannot_write_is_one_line(tmp_path: Path) -> None:
+    path = save(vqvae_contents(name="Früh"), tmp_path / "m.distill")
+    ascii_only = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    run = subprocess.run(
+        [*DISTILL, "generate", path, "-d", "0.1"],
+        cwd=tmp_path, env=ascii_only, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (run.returncode, run.stderr) == (
+        1, "Error: A name cannot be written in this system's encoding, ascii. Set PYTHONUTF8=1.\n"
+    )  # fmt: skip
+    assert [p.name for p in tmp_path.iterdir()] == ["m.distill"]
