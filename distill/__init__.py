@@ -5,7 +5,15 @@ from distill import CheckpointHeader, GenerationRequest, GenerativeModel, ModelL
 
 from distill import options
 from distill.checkpoint import CheckpointHeader
-from distill.hookspecs import hookimpl
+from distill.hookspecs import PLUGIN_API, hookimpl
 from distill.models import GenerationRequest, GenerativeModel, ModelLoader
 
-__all__ = ["CheckpointHeader", "GenerationRequest", "GenerativeModel", "ModelLoader", "hookimpl", "options"]
+__all__ = [
+    "PLUGIN_API",
+    "CheckpointHeader",
+    "GenerationRequest",
+    "GenerativeModel",
+    "ModelLoader",
+    "hookimpl",
+    "options",
+]

@@ -92,6 +92,8 @@ class CheckpointHeader:
     `version` and `model_type` are what plugins claim by; `model_type` is None where the file has none.
     `fields` holds every top-level value of the container; tensors, arrays and foreign objects in it are
     `Placeholder`s. `foreign_globals` names what the file refers to outside the format.
+
+    Raises `TypeError` where `version` is no whole number or `model_type` is neither text nor None.
     """
 
     path: Path
@@ -99,6 +101,12 @@ class CheckpointHeader:
     model_type: str | None
     fields: Mapping[str, Any] = field(default_factory=dict, repr=False)
     foreign_globals: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.version, int) or isinstance(self.version, bool):
+            raise TypeError(f"the version of a header is a whole number, not {clean(self.version, 40)}")
+        if not (self.model_type is None or isinstance(self.model_type, str)):
+            raise TypeError(f"the model_type of a header is text or None, not {clean(self.model_type, 40)}")
 
     @property
     def metadata(self) -> Mapping[str, Any]:

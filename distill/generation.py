@@ -21,7 +21,7 @@ from distill.audio.formats import OutputFormat, check_length, output_format
 from distill.errors import DistillError, RequestError
 from distill.models import GenerationRequest, GenerativeModel
 from distill.registry import Claim
-from distill.text import file_stem
+from distill.text import clean, file_stem
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,13 @@ def _write_at_level(path: Path, spool: Spool, form: OutputFormat, channels: int)
 
 def _load(claim: Claim, device: str) -> GenerativeModel:
     with claim.breakage_named("loading"):
-        return claim.loader.load(claim.header, device)
+        model = claim.loader.load(claim.header, device)
+    if not isinstance(model, GenerativeModel):
+        raise claim.broken("loading", f"load gave a {type(model).__name__}, not a GenerativeModel")
+    rate, channels = getattr(model, "sample_rate", None), getattr(model, "channels", None)
+    if not isinstance(rate, int) or rate < 1 or channels not in (1, 2):
+        raise claim.broken("loading", f"the model has sample_rate {clean(rate)} and channels {clean(channels)}")
+    return model
 
 
 def _finished_blocks(
@@ -179,6 +185,8 @@ def _checked_chunks(
     received = 0
     with claim.breakage_named("generating with"):
         total = model.count_chunks(request)
+        if not isinstance(total, int):
+            raise claim.broken("generating with", f"count_chunks gave {clean(total)}")
         progress(0, total)
         for number, chunk in enumerate(model.generate(request), start=1):
             _check_chunk(chunk, model, claim)

@@ -1,9 +1,12 @@
-"""The installed plugins: found by their entry points, called one by one, so that a broken one harms no other."""
+"""The installed plugins: found by their entry points, asked one by one, so that a broken one harms no other."""
 
 from __future__ import annotations
 
+import difflib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -13,115 +16,334 @@ import pluggy
 
 from distill import checkpoint, hookspecs
 from distill.checkpoint import CheckpointHeader
-from distill.errors import DistillError
+from distill.errors import CheckpointError
+from distill.hookspecs import GROUP, PLUGIN_API
 from distill.models import ModelLoader
 from distill.text import clean, describe
 
+HOST = "distill"
+"""Who holds the names of the program's own options and commands, in messages."""
+
+
+@dataclass(frozen=True)
+class ClaimedType:
+    """A kind of checkpoint that a plugin claims, with the name and the kind of the loader it answers with."""
+
+    version: int
+    model_type: str | None
+    loader: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What a plugin's models understand in `distill generate`.
+
+    `options` are on the command line. `withheld` are the defaults, by parameter name, of those that could not be.
+    """
+
+    options: list[click.Option] = field(default_factory=list)
+    withheld: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class Plugin:
+    """A plugin that was found, and what is known of it.
+
+    `point` is None where it was registered by hand. `api` is the version it was written for, None where it did not
+    load; then the `errors` say why, and no hook of it is called.
+    """
+
+    name: str
+    point: EntryPoint | None = None
+    api: int | None = None
+    hooks: list[str] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def distribution(self) -> str | None:
+        """The name and the version of the distribution that brought it."""
+        dist = None if self.point is None else self.point.dist
+        return None if dist is None else f"{dist.name} {dist.version}"
+
+
+class _BreachError(Exception):
+    """A plugin's breach of its contract, in words: what a report says in full."""
+
 
 class Plugins:
-    """A set of plugins and what is wrong with any of them (`problems`, a line each).
+    """A set of plugins, each of which is heard, and reported where it breaks its contract.
 
     Made by `discover` from what is installed, or by hand: `plugins.register(module, "name")`.
     """
 
     def __init__(self) -> None:
-        self._manager = pluggy.PluginManager(hookspecs.GROUP)
+        self._manager = pluggy.PluginManager(GROUP)
         self._manager.add_hookspecs(hookspecs)
-        self.problems: list[str] = []
-        self.distributions: dict[str, str] = {}
+        self._loaded: dict[str, Plugin] = {}
+        self._untold: list[str] = []
+        self.found: list[Plugin] = []
 
     @property
     def names(self) -> list[str]:
-        """The names of the plugins that loaded, in the order they are called."""
-        return [name for name, _ in self._manager.list_name_plugin()]
+        """The names of the plugins that loaded, in the order they were registered."""
+        return list(self._loaded)
 
-    def register(self, plugin: object, name: str) -> None:
-        """Add `plugin` under `name`; what pluggy finds wrong with it, a problem, leaves it out."""
+    @property
+    def problems(self) -> list[str]:
+        """All that is wrong with any of them, a line each."""
+        return [_line(plugin, error) for plugin in self.found for error in plugin.errors]
+
+    def new_problems(self) -> list[str]:
+        """The problems found since this was last called, so that each is told once."""
+        untold, self._untold = self._untold, []
+        return untold
+
+    def distribution(self, name: str) -> str | None:
+        """The name and the version of the distribution that brought the plugin `name`."""
+        return self._loaded[name].distribution
+
+    def register(self, plugin: object, name: str, point: EntryPoint | None = None) -> None:
+        """Add `plugin` under `name`. One that the host cannot work with is reported and left out."""
+        found = self._find(name, point)
+        with self._isolated(found):
+            if name in self._loaded:
+                holder = self._loaded[name].distribution or "another"
+                raise _BreachError(f"the name is taken by the plugin of {holder}; this one is left out")
+            api = _api(plugin)
+            try:
+                self._manager.register(plugin, name)
+            except Exception:
+                if self._manager.get_plugin(name) is plugin:  # pluggy keeps what it found wrong half-way
+                    self._manager.unregister(plugin)
+                raise
+            found.api = api
+            self._loaded[name] = found
+            for caller in self._manager.get_hookcallers(plugin) or []:
+                if caller.spec is not None:
+                    found.hooks.append(caller.name)
+                elif not all(one.optionalhook for one in caller.get_hookimpls()):
+                    self._report(found, _unknown_hook(caller.name))
+            found.hooks.sort()
+
+    def load(self, point: EntryPoint) -> None:
+        """Import and register what `point` names. What fails is reported and left out."""
         try:
-            self._manager.register(plugin, name)
-        except Exception as error:  # a stranger's module: whatever is wrong with it is reported, not raised
-            if self._manager.is_registered(plugin):
-                self._manager.unregister(plugin)
-            self._report(name, error)
+            plugin = point.load()
+        except (Exception, SystemExit) as error:  # a stranger's module: whatever is wrong with it is not ours
+            self._report(self._find(point.name, point), describe(error))
+        else:
+            self.register(plugin, point.name, point)
+
+    def miss(self, name: str) -> None:
+        """Report that the plugin `name` was asked for and is not installed."""
+        self._report(self._find(name, None), "named in DISTILL_PLUGINS but not installed")
 
     def read_header(self, path: Path) -> CheckpointHeader | None:
         """The header of the file at `path` from the first plugin that knows its container, else the host's own."""
-        described: Iterator[tuple[str, CheckpointHeader]] = self._call("read_header", CheckpointHeader, path=path)
-        _, header = next(described, ("", None))
-        return checkpoint.read_header(path) if header is None else header
+        for plugin, ask in self._implementations("read_header"):
+            header: CheckpointHeader | None = None
+            # What a plugin says of this file, and what the system says of it, is no breakage of the plugin's.
+            with self._isolated(plugin, lets_through=(CheckpointError, OSError)):
+                header = _of_kind(ask(path=path), CheckpointHeader, "read_header")
+            if header is not None:
+                return header
+        return checkpoint.read_header(path)
 
     def claims(self, header: CheckpointHeader) -> Iterator[tuple[str, ModelLoader]]:
-        """Every plugin that claims `header`: its name and its loader."""
-        return self._call("claim_checkpoint", ModelLoader, header=header)
+        """Every plugin that claims `header`: its name and its loader. No two loaders have one name."""
+        holders: dict[str, str] = {}
+        for plugin, ask in self._implementations("claim_checkpoint"):
+            claim = None
+            with self._isolated(plugin):
+                loader = _of_kind(ask(header=header), ModelLoader, "claim_checkpoint")
+                if loader is not None:
+                    holders[_name(loader, holders)] = plugin.name
+                    claim = plugin.name, loader
+            if claim is not None:
+                yield claim
 
-    def generation_options(self) -> dict[str, list[click.Option]]:
-        """The options of each plugin that has any, by plugin name.
+    def claimed_types(self) -> dict[str, list[ClaimedType]]:
+        """What each plugin says that it claims, by plugin name; what it then does not claim is reported."""
+        loaders = {plugin.name: ask for plugin, ask in self._implementations("claim_checkpoint")}
+        claimed: dict[str, list[ClaimedType]] = {}
+        for plugin, ask in self._implementations("claimed_types"):
+            with self._isolated(plugin):
+                for pair in _of_kind(ask(), list, "claimed_types") or []:
+                    try:
+                        version, model_type = pair
+                        header = CheckpointHeader(Path(plugin.name), version, model_type)
+                    except (TypeError, ValueError):
+                        raise _BreachError(f"claimed_types has {clean(pair)}, not (version, model_type)") from None
+                    loader = loaders[plugin.name](header=header) if plugin.name in loaders else None
+                    if not isinstance(loader, ModelLoader):
+                        raise _BreachError(f"claimed_types has {header}, which claim_checkpoint does not claim")
+                    claimed.setdefault(plugin.name, []).append(
+                        ClaimedType(version, model_type, clean(loader.name), clean(loader.kind))
+                    )
+        return claimed
 
-        Plugins may share a declaration; one that declares a flag or a name in use otherwise is reported, and
-        that option of it is left out.
+    def generation_options(self, own: Sequence[click.Parameter] = ()) -> dict[str, Declared]:
+        """What each plugin declares for `distill generate`, by plugin name; `own` are the host's parameters.
+
+        Plugins may share a declaration. An option whose flag or name is in use otherwise, or that would be felt by
+        the models of others, is reported and left out.
         """
-        options: dict[str, list[click.Option]] = {}
-        taken: dict[str, tuple[str, click.Option]] = {}
-        for name, declared in self._call("generation_options", list):
-            for option in declared:
-                if not isinstance(option, click.Option):
-                    self._report(name, f"generation_options gave a {type(option).__name__}, not a click.Option")
-                    continue
-                words = [str(option.name), *option.opts, *option.secondary_opts]
-                holder, first = next((taken[w] for w in words if w in taken), (name, option))
-                if first is not option and first.to_info_dict() != option.to_info_dict():
-                    self._report(name, f"declares {option.opts[0]} otherwise than plugin {holder}; {holder}'s is used")
-                    continue
-                taken |= dict.fromkeys(words, (holder, first))
-                options.setdefault(name, []).append(first)
-        return options
+        taken: dict[str, tuple[str, click.Parameter | None]] = {"-h": (HOST, None), "--help": (HOST, None)}
+        taken |= {word: (HOST, parameter) for parameter in own for word in _words(parameter)}
+        declared: dict[str, Declared] = {}
+        for plugin, ask in self._implementations("generation_options"):
+            offered: list[Any] = []
+            with self._isolated(plugin):
+                offered = _of_kind(ask(), list, "generation_options") or []
+            for option in offered:
+                accepted = declared.setdefault(plugin.name, Declared())
+                with self._isolated(plugin):
+                    first = _accept(option, taken, plugin.name, accepted.withheld)
+                    accepted.options.append(first)
+        return declared
 
-    def register_commands(self, cli: click.Group) -> None:
-        """Let every plugin add its commands to `cli`."""
-        for _ in self._call("register_commands", object, cli=cli):
-            pass
+    def register_commands(self, cli: click.Group) -> dict[str, str]:
+        """Let every plugin add its commands to `cli`; return which plugin brought each, by command name."""
+        owners = dict.fromkeys(cli.commands, HOST)
+        for plugin, ask in self._implementations("register_commands"):
+            brought = click.Group(cli.name)  # its own, so that it can neither replace nor remove another's
+            with self._isolated(plugin):
+                ask(cli=brought)
+                for name, command in brought.commands.items():
+                    if not isinstance(command, click.Command):
+                        raise _BreachError(f"the command {name} is a {type(command).__name__}, not a Command")
+                    if name in owners:
+                        self._report(plugin, f"the command {name} is {_whose(owners[name])}; this one is left out")
+                        continue
+                    owners[name] = plugin.name
+                    plugin.commands.append(name)
+                    cli.add_command(command, name)
+        return {name: owner for name, owner in owners.items() if owner != HOST}
 
-    def _call(self, hook: str, kind: type, **arguments: Any) -> Iterator[tuple[str, Any]]:
-        """Call one hook of each plugin by itself; give what it returned, unless None or not of `kind`.
+    def _find(self, name: str, point: EntryPoint | None) -> Plugin:
+        self.found.append(Plugin(name, point))
+        return self.found[-1]
+
+    def _implementations(self, hook: str) -> list[tuple[Plugin, Callable[..., Any]]]:
+        """Who implements `hook`, and what to call with its arguments by name.
 
         In the order of registration, but those marked `tryfirst` before and `trylast` after the others.
         """
-        implementations = getattr(self._manager.hook, hook).get_hookimpls()
-        for one in sorted(implementations, key=lambda i: (i.trylast, not i.tryfirst)):
-            try:
-                result = one.function(*(arguments[name] for name in one.argnames))
-            except DistillError:
-                raise  # not a breakage: the plugin's own clear word on this file
-            except (Exception, SystemExit) as error:  # as in `register`
-                self._report(one.plugin_name, error)
-                continue
-            if isinstance(result, kind):
-                yield one.plugin_name, result
-            elif result is not None:
-                self._report(one.plugin_name, f"{hook} gave a {type(result).__name__}, not a {kind.__name__}")
+        found = getattr(self._manager.hook, hook).get_hookimpls()
+        ordered = sorted(found, key=lambda one: (one.trylast, not one.tryfirst))
+        return [(self._loaded[one.plugin_name], _ask(one)) for one in ordered]
 
-    def _report(self, name: str, problem: object) -> None:
-        what = describe(problem) if isinstance(problem, BaseException) else clean(problem, 200)
-        self.problems.append(f"Plugin {clean(name)}: {what}.")
+    @contextmanager
+    def _isolated(self, plugin: Plugin, lets_through: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+        """Report whatever `plugin` raises, except what is its own to say."""
+        try:
+            yield
+        except lets_through:
+            raise
+        except _BreachError as breach:
+            self._report(plugin, str(breach))
+        except (Exception, SystemExit) as error:  # a stranger's code: whatever is wrong with it is not ours
+            self._report(plugin, describe(error))
+
+    def _report(self, plugin: Plugin, problem: str) -> None:
+        error = clean(problem, 200)
+        if error not in plugin.errors:
+            plugin.errors.append(error)
+            self._untold.append(_line(plugin, error))
 
 
 def discover(points: Iterable[EntryPoint] | None = None) -> Plugins:
     """The plugins that are installed, or those of `points`; `DISTILL_PLUGINS=a,b` loads only those named."""
-    found = sorted(entry_points(group=hookspecs.GROUP) if points is None else points, key=lambda p: p.name)
+    found = sorted(entry_points(group=GROUP) if points is None else points, key=lambda point: point.name)
     plugins = Plugins()
     chosen = os.environ.get("DISTILL_PLUGINS")
     if chosen is not None:
         wanted = {name.strip() for name in chosen.split(",") if name.strip()}
-        for name in sorted(wanted - {p.name for p in found}):
-            plugins._report(name, "named in DISTILL_PLUGINS but not installed")
-        found = [p for p in found if p.name in wanted]
+        for name in sorted(wanted - {point.name for point in found}):
+            plugins.miss(name)
+        found = [point for point in found if point.name in wanted]
     for point in found:
-        try:
-            module = point.load()
-        except (Exception, SystemExit) as error:  # a stranger's module, as in `register`
-            plugins._report(point.name, error)
-            continue
-        plugins.register(module, point.name)
-        if point.dist is not None:
-            plugins.distributions[point.name] = f"{point.dist.name} {point.dist.version}"
+        plugins.load(point)
     return plugins
+
+
+def _ask(implementation: pluggy.HookImpl) -> Callable[..., Any]:
+    """One plugin's implementation of a hook, to be called with the hook's arguments by name; it may take fewer."""
+    return lambda **arguments: implementation.function(*(arguments[name] for name in implementation.argnames))
+
+
+def _line(plugin: Plugin, error: str) -> str:
+    return f"Plugin {clean(plugin.name)}: {error}."
+
+
+def _of_kind(value: Any, kind: type, what: str) -> Any:
+    """`value`, which must be None or of `kind`; `what` it is that came."""
+    if value is not None and not isinstance(value, kind):
+        raise _BreachError(f"{what} gave a {type(value).__name__}, not a {kind.__name__}")
+    return value
+
+
+def _name(loader: ModelLoader, holders: Mapping[str, str]) -> str:
+    """The name of `loader`; `holders` are the plugins whose loaders have a name already."""
+    if not all(isinstance(getattr(loader, said, None), str) and getattr(loader, said) for said in ("name", "kind")):
+        raise _BreachError("its loader has no name or no kind")
+    if loader.name in holders:
+        holder = holders[loader.name]
+        raise _BreachError(f"its loader is named {loader.name}, as plugin {holder}'s is; {holder}'s is used")
+    return loader.name
+
+
+def _api(plugin: object) -> int:
+    """The API that `plugin` was written for: what its `PLUGIN_API` says, the first where it says none."""
+    api = getattr(plugin, "PLUGIN_API", 1)
+    if api != PLUGIN_API:
+        helps = "Update distill" if isinstance(api, int) and api > PLUGIN_API else "Update the plugin"
+        raise _BreachError(f"it is written for plugin API {clean(api, 20)}, this distill has {PLUGIN_API}. {helps}")
+    return PLUGIN_API
+
+
+def _unknown_hook(name: str) -> str:
+    hooks = [hook for hook in vars(hookspecs) if hasattr(getattr(hookspecs, hook), f"{GROUP}_spec")]
+    near = difflib.get_close_matches(name, hooks, n=1)
+    return f"there is no hook {name}" + (f"; near it: {near[0]}" if near else "")
+
+
+def _whose(holder: str) -> str:
+    return "distill's own" if holder == HOST else f"plugin {holder}'s"
+
+
+def _words(parameter: click.Parameter) -> list[str]:
+    """All names under which `parameter` is known: in a callback and on the command line."""
+    return [str(parameter.name), *parameter.opts, *parameter.secondary_opts]
+
+
+def _accept(option: object, taken: dict[str, tuple[str, Any]], plugin: str, withheld: dict[str, Any]) -> click.Option:
+    """`option`, or its like that another plugin declared first; its names go to `taken`.
+
+    Raises `_BreachError` where it cannot stand beside the others; its default then goes to `withheld`.
+    """
+    if not isinstance(option, click.Option):
+        raise _BreachError(f"generation_options gave a {type(option).__name__}, not an Option")
+    flag, words = clean(option.opts[0]), _words(option)
+    withheld[str(option.name)] = None
+    if option.required or option.prompt or option.callback or option.is_eager or not option.expose_value:
+        raise _BreachError(f"{flag} is required, prompts, is eager or has a callback, which other models would feel")
+    withheld[str(option.name)] = _default(option, flag)
+    holder, first = next((taken[word] for word in words if word in taken), (plugin, option))
+    if holder == HOST:
+        raise _BreachError(f"declares {flag}, a name that is distill's own; this one is left out")
+    if first is not option and first.to_info_dict() != option.to_info_dict():
+        raise _BreachError(f"declares {flag} otherwise than plugin {holder}; {holder}'s is used")
+    taken |= dict.fromkeys(words, (holder, first))
+    del withheld[str(option.name)]
+    return first
+
+
+def _default(option: click.Option, flag: str) -> Any:
+    """The value of `option` where it is not given. Raises `_BreachError` where its own type refuses that."""
+    try:
+        return click.Command("generate", params=[option]).make_context("generate", []).params[str(option.name)]
+    except click.UsageError as error:
+        raise _BreachError(f"{flag} has a default that its type refuses: {error.format_message()}") from error

@@ -12,9 +12,10 @@ from typing import Any
 import click
 
 from distill.cli import generate
-from distill.errors import DistillError, DistillWarning
+from distill.cli import plugins as plugins_command
+from distill.errors import DistillError, DistillWarning, PluginError
 from distill.plugins import Plugins, discover
-from distill.text import clean
+from distill.text import clean, describe
 
 
 def main() -> None:
@@ -27,18 +28,42 @@ def main() -> None:
 
 def build(plugins: Plugins) -> click.Group:
     """The command group with the commands of the host and of `plugins`."""
+    version = click.version_option(package_name="distill")
+    return version(_Program(plugins))
 
-    @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-    @click.version_option(package_name="distill")
-    def distill() -> None:
-        """Generate audio with models made from small, personal corpora."""
 
-    distill.add_command(generate.command(plugins))
-    plugins.register_commands(distill)
-    for problem in plugins.problems:
-        warn(problem)
-    plugins.problems.clear()
-    return distill
+class _Program(click.Group):
+    """The command group, which knows the commands that plugins brought from its own."""
+
+    def __init__(self, plugins: Plugins) -> None:
+        super().__init__(
+            "distill",
+            help="Generate audio with models made from small, personal corpora.",
+            context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+        )
+        self._plugins = plugins
+        self.add_command(generate.command(plugins))
+        self.add_command(plugins_command.command(plugins))
+        self._owners = plugins.register_commands(self)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args[:1] != [plugins_command.NAME]:  # which lists the problems itself
+            warn_of_problems(self._plugins)
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (DistillError, click.ClickException, click.exceptions.Exit, click.Abort, OSError, MemoryError):
+            raise
+        except Exception as error:
+            owner = self._owners.get(ctx.invoked_subcommand or "")
+            if owner is None or isinstance(error, UnicodeEncodeError):
+                raise
+            raise PluginError(
+                f"The command {clean(ctx.invoked_subcommand)} of plugin {clean(owner)} broke: {describe(error)}. "
+                "Set DISTILL_TRACEBACK=1 to see where."
+            ) from error
 
 
 def run(cli: click.Group, arguments: list[str]) -> int:
@@ -81,6 +106,17 @@ def run(cli: click.Group, arguments: list[str]) -> int:
         except MemoryError:
             fail("Not enough memory.")
             return 1
+        except Exception as error:
+            if traceback:
+                raise
+            fail(f"distill or a plugin broke: {describe(error)}. Set DISTILL_TRACEBACK=1 to see where.")
+            return 1
+
+
+def warn_of_problems(plugins: Plugins) -> None:
+    """A warning line for each problem with a plugin that was not told yet."""
+    for problem in plugins.new_problems():
+        warn(problem)
 
 
 def warn(message: str) -> None:

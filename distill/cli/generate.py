@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,7 @@ from click.core import ParameterSource
 from distill import library, options, outputs, registry
 from distill.audio.formats import BIT_DEPTHS, FORMATS
 from distill.devices import DEVICES
-from distill.plugins import Plugins
-from distill.registry import Claim
+from distill.plugins import Declared, Plugins
 
 if TYPE_CHECKING:
     from distill.generation import GeneratedFile
@@ -25,8 +25,13 @@ MAX_SEED = 2**63 - 1
 
 def command(plugins: Plugins) -> click.Command:
     """The command, with the options of `plugins` beside its own."""
-    brought = plugins.generation_options()
-    own = [
+    return _GenerateCommand(plugins)
+
+
+def own_parameters() -> list[click.Parameter]:
+    """The argument, and the options that every model understands."""
+    return [
+        click.Argument(["model"]),
         options.number("--duration", "-d", default=10.0, low=0.001, high=86400.0, unit="s", metavar="SECONDS",
                        help="Length of each file."),
         options.number("--seed", "-s", default=None, low=0, high=MAX_SEED, integer=True, default_means="default random",
@@ -46,47 +51,55 @@ def command(plugins: Plugins) -> click.Command:
         click.Option(["--json"], is_flag=True, help="Print one JSON array instead of paths."),
         click.Option(["--quiet", "-q"], is_flag=True, help="No progress bar; warnings and errors stay."),
     ]  # fmt: skip
-    shared: list[click.Option] = []
-    for option in (o for declared in brought.values() for o in declared):
-        if option not in shared:
-            shared.append(option)
-    return _GenerateCommand(
-        "generate",
-        callback=lambda **values: _generate(plugins, brought, **values),
-        params=[click.Argument(["model"]), *own, *shared],
-        sections={"Options for every model": own}
-        | {f"Options for models of plugin {name}": declared for name, declared in brought.items()},
-        help="Generate audio files with MODEL, the path of a checkpoint.\n\n"
-        "The path of each finished file is printed on a line of its own. Beside it lies NAME.json, which says how "
-        "the file was made. Files in place are never overwritten: a name in use gets a number.",
-    )
 
 
 class _GenerateCommand(click.Command):
-    """A command whose help groups its options by who brings them."""
+    """Its help groups the options by who brings them. Plugins are asked for theirs when the command is used."""
 
-    def __init__(self, *arguments: Any, sections: dict[str, list[click.Option]], **keywords: Any) -> None:
-        super().__init__(*arguments, **keywords)
-        self._sections = sections
+    def __init__(self, plugins: Plugins) -> None:
+        super().__init__(
+            "generate",
+            callback=lambda **values: _generate(plugins, self._brought, **values),
+            params=own_parameters(),
+            help="Generate audio files with MODEL, the path of a checkpoint.\n\n"
+            "The path of each finished file is printed on a line of its own. Beside it lies NAME.json, which says how "
+            "the file was made. Files in place are never overwritten: a name in use gets a number.",
+        )
+        self._own = [parameter for parameter in self.params if isinstance(parameter, click.Option)]
+        self._plugins = plugins
+
+    @cached_property
+    def _brought(self) -> dict[str, Declared]:
+        return self._plugins.generation_options(self.params)
+
+    def make_context(self, *arguments: Any, **keywords: Any) -> click.Context:
+        from distill.cli import warn_of_problems
+
+        shared = dict.fromkeys(option for declared in self._brought.values() for option in declared.options)
+        self.params += [option for option in shared if option not in self.params]
+        warn_of_problems(self._plugins)
+        return super().make_context(*arguments, **keywords)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        for title, declared in self._sections.items():
-            records = [r for o in declared if (r := o.get_help_record(ctx)) is not None]
+        sections = {"Options for every model": self._own}
+        sections |= {f"Options for models of plugin {n}": d.options for n, d in self._brought.items() if d.options}
+        for title, options_ in sections.items():
+            records = [record for option in options_ if (record := option.get_help_record(ctx)) is not None]
             with formatter.section(title):
                 formatter.write_dl(records)
 
 
-def _generate(plugins: Plugins, brought: dict[str, list[click.Option]], model: str, loader: str | None,
+def _generate(plugins: Plugins, brought: dict[str, Declared], model: str, loader: str | None,
               quiet: bool, seed: int | None, **values: Any) -> None:  # fmt: skip
-    from distill.cli import warn
+    from distill.cli import warn, warn_of_problems
 
     header = registry.identify(plugins, library.resolve(model))
     claim = registry.claim(plugins, header, loader)
-    for problem in plugins.problems:
-        warn(problem)
-    for flag in _foreign_flags(claim, brought):
+    warn_of_problems(plugins)
+    declared = brought.get(claim.plugin, Declared())
+    for flag in _foreign_flags(declared, brought):
         warn(f"{flag} is not supported for {claim.loader.kind} models. Ignored.")
-    chosen = {str(o.name): values[str(o.name)] for o in brought.get(claim.plugin, [])}
+    chosen = declared.withheld | {str(option.name): values[str(option.name)] for option in declared.options}
     claim.check(chosen)
     seed = secrets.randbelow(2**32) if seed is None else seed
     if seed + values["count"] - 1 > MAX_SEED:
@@ -108,7 +121,7 @@ def _generate(plugins: Plugins, brought: dict[str, list[click.Option]], model: s
         sample_rate=values["sample_rate"],
         bit_depth=values["bit_depth"],
         device=values["device"],
-        distribution=plugins.distributions.get(claim.plugin),
+        distribution=plugins.distribution(claim.plugin),
     )
     finished: list[GeneratedFile] = []
     bar = Bar(job.count, quiet)
@@ -124,10 +137,9 @@ def _generate(plugins: Plugins, brought: dict[str, list[click.Option]], model: s
             click.echo(outputs.to_json([asdict(f) for f in finished]), nl=False)
 
 
-def _foreign_flags(claim: Claim, brought: dict[str, list[click.Option]]) -> list[str]:
-    """The flags given on the command line that other plugins understand and the claiming one does not."""
+def _foreign_flags(known: Declared, brought: dict[str, Declared]) -> list[str]:
+    """The flags given on the command line that other plugins understand and the claiming one, `known`, does not."""
     ctx = click.get_current_context()
-    known = brought.get(claim.plugin, [])
-    foreign = [o for declared in brought.values() for o in declared if o not in known]
+    foreign = [o for declared in brought.values() for o in declared.options if o not in known.options]
     given = [o for o in foreign if ctx.get_parameter_source(str(o.name)) is ParameterSource.COMMANDLINE]
     return list(dict.fromkeys(o.opts[0] for o in given))

@@ -12,6 +12,8 @@ from distill import CheckpointHeader, GenerativeModel, ModelLoader, hookimpl
 from distill.checkpoint import whole_number
 from distill.errors import DistillWarning, RequestError
 
+PLUGIN_API = 1
+
 SLIDER_RANGE = 10
 
 
@@ -73,6 +75,11 @@ def claim_checkpoint(header: CheckpointHeader) -> ModelLoader | None:
     if header.version == 1 and header.model_type in (None, "vae"):
         return VaeLoader()
     return None
+
+
+@hookimpl
+def claimed_types() -> list[tuple[int, str | None]]:
+    return [(1, None), (1, "vae")]
 
 
 @hookimpl

@@ -10,6 +10,8 @@ import click
 from distill import CheckpointHeader, GenerativeModel, ModelLoader, hookimpl, options
 from distill.errors import CheckpointError
 
+PLUGIN_API = 1
+
 
 class VqvaeLoader(ModelLoader):
     """Loads version 2 checkpoints of `model_type` "vqvae"."""
@@ -32,6 +34,11 @@ def claim_checkpoint(header: CheckpointHeader) -> ModelLoader | None:
     if header.version == 2 and header.model_type == "vqvae":
         return VqvaeLoader()
     return None
+
+
+@hookimpl
+def claimed_types() -> list[tuple[int, str | None]]:
+    return [(2, "vqvae")]
 
 
 @hookimpl

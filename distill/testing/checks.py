@@ -1,0 +1,272 @@
+"""What is promised by any loader plugin, a check a promise. A check raises `ConformanceError` with what it found."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import itertools
+import math
+import random
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import click
+import numpy as np
+
+from distill import registry
+from distill.checkpoint import CheckpointHeader
+from distill.cli.generate import MAX_SEED, own_parameters
+from distill.errors import DistillError, RequestError
+from distill.options import Number
+from distill.testing.subject import ConformanceError, Sound, Subject, joined
+from distill.text import clean, describe
+
+
+def require(holds: bool, otherwise: str) -> None:
+    """Raise `ConformanceError` with `otherwise` unless it `holds`."""
+    if not holds:
+        raise ConformanceError(otherwise)
+
+
+def check_host_has_no_complaint(subject: Subject) -> None:
+    """All hooks are accepted as they are: known, of the right signature, giving what they should, no name in use."""
+    plugins = subject.plugins
+    cli = click.Group("distill", commands=[click.Command("generate"), click.Command("plugins")])
+    plugins.register_commands(cli)
+    plugins.generation_options(own_parameters())
+    for _ in plugins.claims(subject.header):
+        pass
+    require(not plugins.problems, " ".join(plugins.problems))
+
+
+def check_claims(subject: Subject) -> None:
+    """It claims its checkpoint and what it says it claims, by version and type alone, and nothing else."""
+    header, plugins = subject.header, subject.plugins
+    require(len(list(plugins.claims(header))) == 1, f"it does not claim {header}")
+    claimed = {(one.version, one.model_type) for types in plugins.claimed_types().values() for one in types}
+    require(not plugins.problems, " ".join(plugins.problems))
+    require((header.version, header.model_type) in claimed, f"claimed_types does not list {header}")
+    for version, model_type in claimed:
+        bare = CheckpointHeader(subject.folder / "absent", version, model_type)
+        require(len(list(plugins.claims(bare))) == 1, f"whether it claims {bare} depends on more than these two")
+        for other in (replace(bare, version=version + 1000), replace(bare, model_type=f"not-{model_type}")):
+            require(not list(plugins.claims(other)), f"it claims {other}, which claimed_types does not list")
+
+
+def check_header_is_pure(subject: Subject) -> None:
+    """Describing and claiming leave no trace, give the same again, and leave files of other kinds to others."""
+    before = hashlib.sha256(subject.path.read_bytes()).digest()
+    first, second = (registry.identify(subject.plugins, subject.path) for _ in range(2))
+    same = (repr(first), repr(dict(first.fields))) == (repr(second), repr(dict(second.fields)))
+    require(same, "the header is another when it is read again")
+    for hook, stage in subject.light.stages.items():
+        require(not stage.written, f"{hook} writes {stage.written[:1]}")
+        opens = hook != "read_header" and str(subject.path.absolute()) in stage.opened
+        require(not opens, f"{hook} opens the checkpoint; what it says of itself is in the header")
+    for content in (b"", b"text\n", b"RIFF\x24\x00\x00\x00WAVEfmt ", bytes(range(256)) * 8):
+        foreign = subject.folder / f"foreign{subject.path.suffix}"
+        foreign.write_bytes(content)
+        with contextlib.suppress(DistillError):
+            require(subject.plugins.read_header(foreign) is None, f"read_header describes a file of {content[:12]!r}")
+    require(not subject.plugins.problems, " ".join(subject.plugins.problems))
+    require(hashlib.sha256(subject.path.read_bytes()).digest() == before, "the checkpoint is not what it was")
+
+
+def check_imports_are_light(subject: Subject) -> None:
+    """Importing it, and all it does before `load`, imports neither torch nor numpy."""
+    for hook, stage in subject.light.stages.items():
+        heavy = " and ".join(stage.heavy)
+        require(not heavy, f"{hook} imports {heavy}; import them where the model is loaded")
+
+
+def check_sound_is_deterministic(subject: Subject) -> None:
+    """The same request gives the same samples: again, from a model loaded anew, whatever global generators hold."""
+    request = subject.request()
+    sounds = []
+    for state, model in enumerate((subject.model, subject.model, subject.load())):
+        _disturb_global_generators(state)
+        sounds.append(subject.sound(request, model))
+    require(np.array_equal(sounds[0], sounds[1]), "the same request gives other samples the second time")
+    require(np.array_equal(sounds[0], sounds[2]), "the same request gives other samples from a model loaded anew")
+
+
+def check_seed_is_honoured(subject: Subject) -> None:
+    """Every seed gives a file, and another seed another file."""
+    sounds = [subject.sound(subject.request(seed=seed)) for seed in (0, 1, MAX_SEED)]
+    for one, other in itertools.combinations(sounds, 2):
+        require(not np.array_equal(one, other), "two seeds give the same samples")
+
+
+def check_chunks_have_their_shape(subject: Subject) -> None:
+    """Chunks are finite `float32 [channels, samples]`, at a rate in whole Hz, of one channel or two."""
+    rate, channels = subject.model.sample_rate, subject.model.channels
+    require(isinstance(rate, int) and rate > 0, f"sample_rate is {rate!r}, not a whole number of Hz")
+    require(channels in (1, 2), f"channels is {channels!r}, not 1 or 2")
+    for chunk in subject.model.generate(subject.request()):
+        require(isinstance(chunk, np.ndarray), f"a chunk is a {type(chunk).__name__}, not an array")
+        found = f"{chunk.dtype} {list(chunk.shape)}"
+        require(chunk.dtype == np.float32 and chunk.ndim == 2, f"a chunk is {found}, not float32 [channels, samples]")
+        require(len(chunk) == channels, f"a chunk is {found} from a model of {channels} channels")
+        require(bool(np.isfinite(chunk).all()), "a chunk has samples that are not finite")
+
+
+def check_durations_are_exact(subject: Subject) -> None:
+    """Exactly the samples asked for come, be it one, or an odd number over several chunks."""
+    rate = subject.model.sample_rate
+    for samples in (1, 2, 997, rate // 3, rate + 1, subject.samples, subject.samples + 1):
+        came = subject.sound(subject.request(samples=samples)).shape[-1]
+        require(came == samples, f"{came} samples came where {samples} were asked for")
+
+
+def check_progress_is_counted(subject: Subject) -> None:
+    """`count_chunks` says how many chunks `generate` yields."""
+    for samples in (1, subject.model.sample_rate, subject.samples):
+        request = subject.request(samples=samples)
+        told, came = subject.model.count_chunks(request), sum(1 for _ in subject.model.generate(request))
+        require(isinstance(told, int), f"count_chunks gives {told!r}, not a whole number")
+        require(told == came, f"count_chunks says {told} for {samples} samples; generate yields {came} chunks")
+
+
+def check_files_do_not_depend_on_their_batch(subject: Subject) -> None:
+    """A file is the same whether it is made alone or while the same model makes others, in any order."""
+    requests = [subject.request(seed=seed) for seed in (1, 2, 3)]
+    alone = [subject.sound(request, subject.load()) for request in requests]
+    after = [subject.sound(request) for request in reversed(requests)][::-1]
+    beside = _side_by_side([subject.model.generate(request) for request in requests])
+    for one, later, mixed in zip(alone, after, beside, strict=True):
+        require(np.array_equal(one, later), "a file depends on those made before it")
+        require(np.array_equal(one, mixed), "a file depends on those made at the same time")
+
+
+def check_long_files_come_in_chunks(subject: Subject) -> None:
+    """Chunks do not grow with the file: neither does the memory that it takes."""
+    short = max(subject.samples, 10 * subject.model.sample_rate)
+    longest = [
+        max(chunk.shape[-1] for chunk in subject.model.generate(subject.request(samples=samples)))
+        for samples in (short, 2 * short)
+    ]
+    require(
+        longest[1] <= 1.5 * longest[0],
+        f"a file of {short} samples has chunks of up to {longest[0]} samples, one twice as long of up to {longest[1]}",
+    )
+
+
+def check_damaged_files_are_refused(subject: Subject) -> None:
+    """A file cut short is refused with `CheckpointError`, by the time it is loaded."""
+    whole = subject.path.read_bytes()
+    for share in (0.0, 0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98):
+        cut = subject.folder / f"cut{subject.path.suffix}"
+        cut.write_bytes(whole[: int(len(whole) * share)])
+        where = f"a file cut at {share:.0%}"
+        try:
+            claim = registry.claim(subject.plugins, registry.identify(subject.plugins, cut))
+            claim.loader.check(claim.header, subject.values())
+            claim.loader.load(claim.header, "cpu")
+        except DistillError:
+            continue
+        except Exception as error:
+            raise ConformanceError(f"{where} raises {describe(error)}, not CheckpointError") from error
+        raise ConformanceError(f"{where} is loaded as if it were whole")
+    require(not subject.plugins.problems, " ".join(subject.plugins.problems))
+
+
+def check_options_are_honoured(subject: Subject) -> None:
+    """Every option changes the sound. A value that cannot be is refused with `RequestError`, but not every value."""
+    plain = subject.sound(subject.request())
+    for option in subject.options:
+        tried, refused = _lines_to_try(option, subject), 0
+        for line in tried:
+            request = subject.request(*line)
+            try:
+                subject.claim.loader.check(subject.header, request.options)
+                sound = subject.sound(request)
+            except RequestError:
+                refused += 1
+                continue
+            if not np.array_equal(sound, plain):
+                break
+        else:
+            found = "refuses every value tried" if tried and refused == len(tried) else "changes nothing"
+            require(not tried, f"{option.opts[0]} {found}: {', '.join(' '.join(line) for line in tried)}")
+
+
+def check_nothing_is_printed(subject: Subject) -> None:
+    """stdout is for results: the plugin writes nothing to it."""
+    printed_early = subject.light.printed
+    require(not printed_early, f"before a model is loaded it prints {clean(printed_early)}")
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        subject.sound(subject.request(), subject.load())
+    require(not printed.getvalue(), f"it prints {clean(printed.getvalue())!r}")
+
+
+CHECKS: list[Callable[[Subject], None]] = [
+    check_host_has_no_complaint,
+    check_claims,
+    check_header_is_pure,
+    check_imports_are_light,
+    check_sound_is_deterministic,
+    check_seed_is_honoured,
+    check_chunks_have_their_shape,
+    check_durations_are_exact,
+    check_progress_is_counted,
+    check_files_do_not_depend_on_their_batch,
+    check_long_files_come_in_chunks,
+    check_damaged_files_are_refused,
+    check_options_are_honoured,
+    check_nothing_is_printed,
+]
+"""Every check, the most basic first."""
+
+
+def _disturb_global_generators(state: int) -> None:
+    random.seed(state)
+    np.random.seed(state)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(state)
+
+
+def _side_by_side(files: list[Iterator[Sound]]) -> list[Sound]:
+    """The sounds of several generators that are asked for a chunk each in turn."""
+    chunks: list[list[Sound]] = [[] for _ in files]
+    for turn in itertools.zip_longest(*files):
+        for file, chunk in zip(chunks, turn, strict=True):
+            file += [] if chunk is None else [chunk]
+    return [joined(iter(file)) for file in chunks]
+
+
+def _lines_to_try(option: click.Option, subject: Subject) -> list[list[str]]:
+    """Command lines that set `option` to something else than its default. Empty where `examples` says so."""
+    flag = max(option.opts, key=len)
+    if option.name in subject.examples:
+        return [[flag, str(value)] for value in subject.examples[str(option.name)]]
+    if option.is_flag or option.count:
+        return [[flag], *([word] for word in option.secondary_opts)]
+    values = [v for v in _values(option.type, option.default) if str(v) != str(option.default)]
+    require(
+        bool(values),
+        f"what {flag} takes cannot be guessed: give values to try, examples={{{str(option.name)!r}: [...]}}",
+    )
+    return [[flag, str(value)] for value in values]
+
+
+def _values(kind: click.ParamType[Any], default: Any) -> Iterable[object]:
+    """Values of `kind` that should make a difference: the ends of a range and some between; every choice."""
+    if isinstance(kind, click.Choice):
+        return kind.choices
+    if isinstance(kind, Number):
+        low, high, whole = kind.low, kind.high, kind.integer
+    elif isinstance(kind, click.IntRange | click.FloatRange):
+        low = -math.inf if kind.min is None else kind.min
+        high = math.inf if kind.max is None else kind.max
+        whole = isinstance(kind, click.IntRange)
+    elif kind in (click.INT, click.FLOAT):
+        low, high, whole = -math.inf, math.inf, kind is click.INT
+    else:
+        return []
+    start = low if math.isfinite(low) else default or 0
+    end = high if math.isfinite(high) else start + 100
+    spread = [low, high, *(start + (end - start) * share for share in (0.5, 0.25, 0.75, 0.01, 0.02, 0.1))]
+    return [round(v) if whole else v for v in spread if math.isfinite(v)]
