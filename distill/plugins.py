@@ -19,7 +19,7 @@ from distill.checkpoint import CheckpointHeader
 from distill.errors import CheckpointError
 from distill.hookspecs import GROUP, PLUGIN_API
 from distill.models import ModelLoader
-from distill.text import clean, describe
+from distill.text import clean, describe, represent
 
 HOST = "distill"
 """Who holds the names of the program's own options and commands, in messages."""
@@ -178,7 +178,7 @@ class Plugins:
                         raise _BreachError(f"claimed_types has {clean(pair)}, not (version, model_type)") from None
                     loader = loaders[plugin.name](header=header) if plugin.name in loaders else None
                     if not isinstance(loader, ModelLoader):
-                        raise _BreachError(f"claimed_types has {header}, which claim_checkpoint does not claim")
+                        raise _BreachError(f"claimed_types has {header}, which claim_checkpoint then does not claim")
                     claimed.setdefault(plugin.name, []).append(
                         ClaimedType(version, model_type, clean(loader.name), clean(loader.kind))
                     )
@@ -300,7 +300,9 @@ def _api(plugin: object) -> int:
     api = getattr(plugin, "PLUGIN_API", 1)
     if api != PLUGIN_API:
         helps = "Update distill" if isinstance(api, int) and api > PLUGIN_API else "Update the plugin"
-        raise _BreachError(f"it is written for plugin API {clean(api, 20)}, this distill has {PLUGIN_API}. {helps}")
+        raise _BreachError(
+            f"it is written for plugin API {clean(represent(api), 20)}, this distill has {PLUGIN_API}. {helps}"
+        )
     return PLUGIN_API
 
 

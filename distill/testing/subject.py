@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -40,11 +42,11 @@ class ConformanceError(AssertionError):
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of a `LightRun`: the heavy modules imported by then, the files it opened and those it wrote."""
+    """One step of a `LightRun`: the heavy modules imported by then, the files it wrote, if it read the checkpoint."""
 
     heavy: list[str]
-    opened: list[str]
     written: list[str]
+    reads: bool
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,16 @@ class Subject:
             return next(iter(installed))
         return EntryPoint(self.name, self.name, GROUP)
 
-    @cached_property
-    def plugins(self) -> Plugins:
-        """A set of plugins with this one alone."""
+    def host(self) -> Plugins:
+        """A set of plugins with this one alone, whose `new_problems` are those to come.
+
+        Raises `ConformanceError` where it cannot be loaded.
+        """
         plugins = Plugins()
         plugins.load(self.point)
+        problems = plugins.new_problems()
+        if not plugins.names:
+            raise ConformanceError(" ".join(problems))
         return plugins
 
     @cached_property
@@ -94,16 +101,17 @@ class Subject:
     @cached_property
     def folder(self) -> Path:
         """A folder for this subject, gone with it."""
-        self._kept = tempfile.TemporaryDirectory(prefix="distill-check-")
-        return Path(self._kept.name)
+        folder = Path(tempfile.mkdtemp(prefix="distill-check-"))
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return folder
 
     @cached_property
     def header(self) -> CheckpointHeader:
-        return registry.identify(self.plugins, self.path)
+        return registry.identify(self.host(), self.path)
 
     @cached_property
     def claim(self) -> Claim:
-        return registry.claim(self.plugins, self.header)
+        return registry.claim(self.host(), self.header)
 
     @cached_property
     def model(self) -> GenerativeModel:
@@ -115,13 +123,14 @@ class Subject:
         return self.claim.loader.load(self.header, "cpu")
 
     @cached_property
-    def options(self) -> list[click.Option]:
-        """What the plugin declares and the host accepts."""
-        return self.plugins.generation_options(own_parameters()).get(self.claim.plugin, Declared()).options
+    def declared(self) -> Declared:
+        """The options that the plugin declares and the host accepts, and what becomes of the others."""
+        return self.host().generation_options(own_parameters()).get(self.claim.plugin, Declared())
 
     def values(self, *arguments: str) -> dict[str, Any]:
         """The options' values, by parameter name, for `arguments` as on the command line."""
-        return click.Command("generate", params=list(self.options)).make_context("generate", list(arguments)).params
+        command = click.Command("generate", params=list(self.declared.options))
+        return self.declared.withheld | command.make_context("generate", list(arguments)).params
 
     def request(self, *arguments: str, seed: int = 1, samples: int | None = None) -> GenerationRequest:
         """A request for a file of `samples`, with options as on the command line."""
@@ -143,8 +152,13 @@ class Subject:
 
     @cached_property
     def light(self) -> LightRun:
-        """What happened when a fresh interpreter imported the plugin and had it do all that comes before `load`."""
-        arguments = (self.point.name, self.point.value, str(self.path), json.dumps(imports.HEAVY))
+        """What happened when a fresh interpreter imported the plugin and had it do all that comes before `load`.
+
+        On a copy of the checkpoint, beside which nothing is that was not made then.
+        """
+        copy = Path(tempfile.mkdtemp(dir=self.folder)) / self.path.name
+        shutil.copyfile(self.path, copy)
+        arguments = (self.point.name, self.point.value, str(copy), json.dumps(imports.HEAVY))
         try:
             *printed, stages = imports.run_fresh(_LIGHT, *arguments).splitlines()
         except subprocess.CalledProcessError as error:
@@ -175,8 +189,8 @@ def stage(name):
     files = [(os.path.abspath(os.fsdecode(file)), flags) for file, _, flags in opened if not isinstance(file, int)]
     stages[name] = {
         "heavy": [module for module in json.loads(heavy) if module in sys.modules],
-        "opened": [file for file, _ in files],
         "written": [file for file, flags in files if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)],
+        "reads": path in [file for file, _ in files],
     }
     opened.clear()
 

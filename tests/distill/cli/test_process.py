@@ -18,7 +18,10 @@ from checkpoints import save, vqvae_contents
 DISTILL = [sys.executable, "-m", "distill"]
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["generate", "--help"], ["--version"], ["generate", "missing"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["generate", "--help"], ["--version"], ["plugins"], ["plugins", "--times"], ["generate", "missing"]],
+)
 def test_a_light_command_imports_neither_torch_nor_numpy(arguments: list[str]) -> None:
     program = (
         "import sys; sys.argv[1:] = sys.argv[1:]; from distill.cli import main\n"

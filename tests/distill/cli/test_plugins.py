@@ -1,0 +1,260 @@
+"""`distill plugins`, and how a plugin's troubles show at the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import click
+import pytest
+from program import Cli
+from tones import TonePlugin
+
+from distill import hookimpl, options
+from distill.plugins import Plugins, discover
+
+BROKEN = EntryPoint("broken", "not_a_module", "distill")
+
+
+def test_people_see_what_each_plugin_claims_and_brings(cli: Cli) -> None:
+    result = cli("plugins")
+    assert (result.code, result.err) == (0, "")
+    vae, vqvae = result.out.split("\n\n")
+    assert re.fullmatch(r"vae \(distill \d+\.\d+\.\d+, plugin API 1\)", vae.splitlines()[0])
+    assert vae.splitlines()[1:] == [
+        "  claims    version 1, no model_type: VAE models, loader vae",
+        "  claims    version 1, model_type 'vae': VAE models, loader vae",
+        "  options   --slider, --preset, --blend",
+    ]
+    assert vqvae.splitlines()[1:] == [
+        "  claims    version 2, model_type 'vqvae': VQ-VAE models, loader vqvae",
+        "  options   --temperature, --top-k, --top-p, --overlap",
+    ]
+
+
+def test_json_has_the_same(cli: Cli) -> None:
+    result = cli("plugins", "--json")
+    assert (result.code, result.err) == (0, "")
+    [described] = [one for one in json.loads(result.out) if one["name"] == "vqvae"]
+    version = described.pop("version")
+    assert re.fullmatch(r"\d+\.\d+\.\d+", version)
+    assert described == {
+        "name": "vqvae", "distribution": "distill", "api": 1,
+        "hooks": ["claim_checkpoint", "claimed_types", "generation_options"],
+        "claims": [{"version": 2, "model_type": "vqvae", "loader": "vqvae", "kind": "VQ-VAE"}],
+        "options": ["--temperature", "--top-k", "--top-p", "--overlap"], "commands": [], "errors": [],
+    }  # fmt: skip
+
+
+def test_a_broken_plugin_is_listed_with_its_error_and_nothing_goes_to_stderr(cli: Cli) -> None:
+    plugins = discover()
+    plugins.load(BROKEN)
+    result = cli("plugins", plugins=plugins)
+    assert (result.code, result.err) == (0, "")
+    assert result.out.split("\n\n")[2].splitlines() == [
+        "broken (not installed)", "  error     ModuleNotFoundError: No module named 'not_a_module'"
+    ]  # fmt: skip
+    plugins.load(BROKEN)
+    listed = json.loads(cli("plugins", "--json", plugins=plugins).out)
+    assert listed[2]["errors"] == ["ModuleNotFoundError: No module named 'not_a_module'"]
+    assert listed[2]["api"] is None
+
+
+def test_commands_containers_and_problems_of_hooks_are_listed(cli: Cli) -> None:
+    plugins = Plugins()
+    plugin: Any = TonePlugin()
+    plugin.register_commands = hookimpl(lambda cli: cli.add_command(click.Command("strike")))
+    plugins.register(plugin, "tones")
+    plugins.register(SimpleNamespace(generation_options=hookimpl(lambda: [click.Option(["--pitch"])])), "late")
+    tones, late = cli("plugins", plugins=plugins).out.split("\n\n")
+    assert tones.splitlines()[1:] == [
+        "  reads     files of its own format", "  options   --pitch", "  commands  strike"
+    ]  # fmt: skip
+    assert late.splitlines()[1:] == ["  error     declares --pitch otherwise than plugin tones; tones's is used"]
+
+
+def test_a_plugin_whose_name_is_taken_shows_nothing_of_the_other(cli: Cli) -> None:
+    plugins = discover()
+    plugins.register(TonePlugin(), "vae")
+    listed = [one for one in json.loads(cli("plugins", "--json", plugins=plugins).out) if one["name"] == "vae"]
+    assert [(one["api"], len(one["claims"]), len(one["options"])) for one in listed] == [(1, 2, 3), (None, 0, 0)]
+    assert listed[1]["errors"][0].startswith("the name is taken by the plugin of distill ")
+
+
+def test_without_plugins_it_says_so(cli: Cli) -> None:
+    assert cli("plugins", plugins=Plugins()).out == "No plugins are installed.\n"
+    assert json.loads(cli("plugins", "--json", plugins=Plugins()).out) == []
+
+
+def test_times_names_a_plugin_that_imports_torch_at_the_top(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, imported in {"slow_one": "torch", "quick_one": "json"}.items():
+        (tmp_path / f"{name}.py").write_text(f"import {imported}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    plugins = Plugins()
+    for name in ("slow_one", "quick_one"):
+        plugins.load(EntryPoint(name, name, "distill"))
+    plugins.load(BROKEN)
+    slow, quick, broken = cli("plugins", "--times", plugins=plugins).out.split("\n\n")
+    assert re.search(
+        r"^  import    [\d.]+ ms; imports numpy and torch at the top, which slows every command$", slow, re.M
+    )
+    assert re.search(r"^  import    [\d.]+ ms$", quick, re.M)
+    assert "  import    cannot be imported alone\n" in broken
+    plugins = Plugins()
+    plugins.load(EntryPoint("slow_one", "slow_one", "distill"))
+    [described] = json.loads(cli("plugins", "--times", "--json", plugins=plugins).out)
+    assert described["import"]["heavy"] == ["numpy", "torch"]
+    assert described["import"]["seconds"] > 0.01
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {**os.environ, **more}
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """A folder for PYTHONPATH where a plugin lies as pip would have installed it; a broken one beside it."""
+    folder = tmp_path / "site"
+    for name, body in {
+        "hums": "from hum import *\nfrom hum import claim_checkpoint, read_header\n",
+        "bad": "raise RuntimeError('torn')\n",
+    }.items():
+        info = folder / f"distill_{name}-2.5.dist-info"
+        info.mkdir(parents=True)
+        (folder / f"distill_{name}.py").write_text(body)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: distill-{name}\nVersion: 2.5\n")
+        (info / "entry_points.txt").write_text(f"[distill]\n{name} = distill_{name}\n")
+    return folder
+
+
+def distill(*arguments: str, path: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    fixtures = Path(__file__).parents[2] / "fixtures"
+    return subprocess.run(
+        [sys.executable, "-m", "distill", *arguments],
+        env=environment(PYTHONPATH=f"{path}{os.pathsep}{fixtures}", **more),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_an_installed_plugin_is_found_and_a_broken_one_beside_it_is_one_line(installed: Path) -> None:
+    warning = "Warning: Plugin bad: RuntimeError: torn.\n"
+    for arguments in (["--help"], ["generate", "--help"], ["nonsense"], []):
+        run = distill(*arguments, path=installed)
+        assert run.stderr.count(warning) == 1, arguments
+    assert "Options for models of plugin hums:\n  --wobble N" in distill("generate", "--help", path=installed).stdout
+    listed = distill("plugins", path=installed)
+    assert listed.stderr == ""
+    assert "bad (distill-bad 2.5)\n  error     RuntimeError: torn\n" in listed.stdout
+    assert "hums (distill-hums 2.5, plugin API 1)\n  claims    version 3, model_type 'hum'" in listed.stdout
+
+
+def test_the_environment_chooses_which_plugins_load(installed: Path) -> None:
+    run = distill("plugins", "--json", path=installed, DISTILL_PLUGINS="hums,absent")
+    assert [(one["name"], one["errors"]) for one in json.loads(run.stdout)] == [
+        ("absent", ["named in DISTILL_PLUGINS but not installed"]), ("hums", [])
+    ]  # fmt: skip
+    help_text = distill("generate", "--help", path=installed, DISTILL_PLUGINS="hums")
+    assert help_text.stderr == ""
+    assert "--wobble" in help_text.stdout
+    assert "--temperature" not in help_text.stdout
+
+
+def of(**plugins: object) -> Plugins:
+    made = Plugins()
+    for name, plugin in plugins.items():
+        made.register(plugin, name)
+    return made
+
+
+def test_a_plugins_command_runs_and_its_breakage_names_it(cli: Cli) -> None:
+    def register(cli: click.Group) -> None:
+        @cli.command()
+        def greet() -> None:
+            click.echo("hello")
+
+        @cli.command()
+        def crash() -> None:
+            raise ZeroDivisionError("by\nzero")
+
+    plugin = SimpleNamespace(register_commands=hookimpl(register))
+    assert cli("greet", plugins=of(p=plugin)).out == "hello\n"
+    result = cli("crash", plugins=of(p=plugin))
+    assert (result.code, result.out, result.errors) == (
+        1, "", ["Error: The command crash of plugin p broke: ZeroDivisionError: by zero. "
+                "Set DISTILL_TRACEBACK=1 to see where."]
+    )  # fmt: skip
+
+
+def test_an_option_type_that_breaks_is_one_line(cli: Cli) -> None:
+    class Torn(click.ParamType[str]):
+        name = "torn"
+
+        def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+            raise ZeroDivisionError("torn")
+
+    plugin = SimpleNamespace(generation_options=hookimpl(lambda: [click.Option(["--x"], type=Torn())]))
+    result = cli("generate", "m", "--x", "1", plugins=of(p=plugin))
+    assert (result.code, result.errors) == (
+        1, ["Error: distill or a plugin broke: ZeroDivisionError: torn. Set DISTILL_TRACEBACK=1 to see where."]
+    )  # fmt: skip
+
+
+def test_with_a_traceback_asked_for_a_breakage_is_raised(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISTILL_TRACEBACK", "1")
+    plugin = SimpleNamespace(
+        register_commands=hookimpl(lambda cli: cli.add_command(click.Command("x", callback=[].pop)))
+    )
+    with pytest.raises(Exception, match="pop from empty list"):
+        cli("x", plugins=of(p=plugin))
+
+
+def test_an_option_withheld_for_a_conflict_has_its_own_default_and_the_model_generates(
+    cli: Cli, tmp_path: Path
+) -> None:
+    class Warm(TonePlugin):
+        @hookimpl
+        def generation_options(self) -> list[click.Option]:
+            return [options.temperature(default=0.7)]
+
+    (tmp_path / "hum.tone").touch()
+    other = SimpleNamespace(generation_options=hookimpl(lambda: [options.temperature()]))
+    result = cli("generate", "hum.tone", "-d", 0.1, "-t", 1.5, plugins=of(a=other, b=Warm()))
+    assert result.code == 0
+    assert result.errors == [
+        "Warning: Plugin b: declares --temperature otherwise than plugin a; a's is used.",
+        "Warning: --temperature is not supported for TONE models. Ignored.",
+    ]
+    assert json.loads(result.files[0].with_suffix(".json").read_text())["options"] == {"temperature": 0.7}
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "said"),
+    [
+        ("sample_rate", 48000.0, "the model has sample_rate 48000.0 and channels 1"),
+        ("channels", 3, "the model has sample_rate 48000 and channels 3"),
+        ("count_chunks", lambda request: None, "count_chunks gave None"),
+    ],
+)
+def test_a_model_that_breaks_its_contract_is_named(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, attribute: str, value: object, said: str
+) -> None:
+    (tmp_path / "hum.tone").touch()
+    plugin = TonePlugin()
+    if attribute == "count_chunks":
+        monkeypatch.setattr("tones.Tone.count_chunks", lambda self, request: None)
+    else:
+        setattr(plugin, attribute, value)
+    result = cli("generate", "hum.tone", "-d", 0.1, plugins=of(tones=plugin))
+    assert result.code == 1
+    assert said in result.err
+    assert "Loader tone of plugin tones broke while" in result.err
+    assert not list(tmp_path.glob("*.wav"))

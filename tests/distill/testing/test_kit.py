@@ -1,0 +1,266 @@
+"""The conformance kit passes a loader that keeps its contract, and fails each broken one by the check meant for it."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import hum
+import pytest
+
+from distill.errors import CheckpointError
+from distill.testing import CHECKS, ConformanceError, Subject, check_loader, parametrize_with_checks
+
+SOUND = Path(hum.__file__).read_text()
+
+
+@dataclass(frozen=True)
+class Breakage:
+    """One change that breaks the sound plugin: `old` becomes `new`, and the check `meant` for it says `said`."""
+
+    meant: str
+    old: str
+    new: str
+    said: str
+
+
+BREAKAGES = [
+    Breakage(
+        meant="host_has_no_complaint",
+        old='"--bright/--dull"',
+        new='"--bright/--dull", "--seed"',
+        said="a name that is distill's own",
+    ),
+    Breakage(
+        meant="host_has_no_complaint",
+        old="PLUGIN_API = 1",
+        new="PLUGIN_API = 1\n@hookimpl\ndef read_headers(path): ...",
+        said="near it: read_header",
+    ),
+    Breakage(
+        meant="claims",
+        old='if (header.version, header.model_type) == (3, "hum")',
+        new='if header.model_type == "hum"',
+        said="claims version 1003",
+    ),
+    Breakage(
+        meant="claims",
+        old='[(3, "hum")]',
+        new='[(4, "hum"), (3, "hum")]',
+        said="version 4, model_type 'hum', which claim_checkpoint then does not",
+    ),
+    Breakage(
+        meant="claims",
+        old="def claimed_types():\n    return [(3",
+        new="def claimed_types():\n    return []\n    return [(3",
+        said="does not list version 3",
+    ),
+    Breakage(
+        meant="claims",
+        old='== (3, "hum") else',
+        new='== (3, "hum") and header.fields else',
+        said="then does not claim",
+    ),
+    Breakage(
+        meant="header_is_pure",
+        old="def claim_checkpoint(header):",
+        new="def claim_checkpoint(header):\n    if header.path.exists(): header.path.read_bytes()",
+        said="opens the checkpoint",
+    ),
+    Breakage(
+        meant="header_is_pure",
+        old="if file.read(4) != MAGIC",
+        new='path.with_suffix(".seen").touch()\n        if file.read(4) != MAGIC',
+        said="read_header writes",
+    ),
+    Breakage(
+        meant="header_is_pure",
+        old="if file.read(4) != MAGIC",
+        new='if file.read(4) not in (MAGIC, b"RIFF")',
+        said="damaged header",
+    ),
+    Breakage(
+        meant="header_is_pure",
+        old='"start": file.tell()',
+        new='"start": file.tell(), "when": __import__("time").time()',
+        said="another when it is read again",
+    ),
+    Breakage(
+        meant="imports_are_light",
+        old="import json\n",
+        new="import json\nimport numpy\n",
+        said="import imports numpy",
+    ),
+    Breakage(
+        meant="imports_are_light",
+        old='if options["wobble"] > 90',
+        new='import torch\n        if options["wobble"] > 90',
+        said="check imports numpy and torch",
+    ),
+    Breakage(
+        meant="sound_is_deterministic",
+        old='stream(request.seed, "tuning")',
+        new="stream(request.seed + np.random.randint(2**30), 'x')",
+        said="second time",
+    ),
+    Breakage(
+        meant="sound_is_deterministic",
+        old="self.levels = levels",
+        new="self.levels = levels * (1 + np.random.random() / 9)",
+        said="loaded anew",
+    ),
+    Breakage(
+        meant="seed_is_honoured",
+        old='stream(request.seed, "tuning")',
+        new='stream(request.seed % 2**31 % 2, "tuning")',
+        said="two seeds give",
+    ),
+    Breakage(
+        meant="chunks_have_their_shape",
+        old="astype(np.float32)[None]",
+        new="astype(np.float64)[None]",
+        said="a chunk is float64",
+    ),
+    Breakage(
+        meant="chunks_have_their_shape",
+        old="astype(np.float32)[None]",
+        new="astype(np.float32)[[0, 0]] if 0 else np.tile(wave.astype(np.float32), (2, 1))",
+        said="from a model of 1 channels",
+    ),
+    Breakage(
+        meant="chunks_have_their_shape",
+        old="sample_rate = 8000",
+        new="sample_rate = 8000\n            channels = 3",
+        said="channels is 3",
+    ),
+    Breakage(
+        meant="durations_are_exact",
+        old="min(start + CHUNK, request.samples)",
+        new="start + CHUNK",
+        said="samples came where 1 were",
+    ),
+    Breakage(
+        meant="progress_is_counted",
+        old="return -(-request.samples // CHUNK)",
+        new="return 1 + request.samples // CHUNK",
+        said="generate yields",
+    ),
+    Breakage(
+        meant="files_do_not_depend_on_their_batch",
+        old="for start in range(0, request.samples, CHUNK):",
+        new="self.tuning = tuning\n"
+        "                for start in range(0, request.samples, CHUNK):\n"
+        "                    tuning = self.tuning",
+        said="made at the same time",
+    ),
+    Breakage(
+        meant="long_files_come_in_chunks",
+        old="CHUNK = 4000",
+        new="CHUNK = 10**7",
+        said="twice as long of up to",
+    ),
+    Breakage(
+        meant="damaged_files_are_refused",
+        old='if len(data) != 4 * header.fields["partials"]',
+        new="if len(data) % 4",
+        said="as if it were whole",
+    ),
+    Breakage(
+        meant="damaged_files_are_refused",
+        old='raise CheckpointError(f"{header.name} is',
+        new='raise EOFError(f"{header.name} is',
+        said="raises EOFError",
+    ),
+    Breakage(
+        meant="options_are_honoured",
+        old="np.tanh(3 * wave)",
+        new="wave",
+        said="--bright changes nothing",
+    ),
+    Breakage(
+        meant="options_are_honoured",
+        old="> 90",
+        new="> -1",
+        said="--wobble",
+    ),
+    Breakage(
+        meant="nothing_is_printed",
+        old="data = header",
+        new="print('loading')\n        data = header",
+        said="it prints 'loading'",
+    ),
+    Breakage(
+        meant="nothing_is_printed",
+        old="PLUGIN_API = 1",
+        new="print('hello')\nPLUGIN_API = 1",
+        said="it prints ['hello']",
+    ),
+]
+IMPLIED = {"sound_is_deterministic": {"check_files_do_not_depend_on_their_batch"}}
+
+
+@parametrize_with_checks("hum", hum.write_checkpoint)
+def test_a_sound_loader_passes(check: Callable[[], None]) -> None:
+    check()
+
+
+@pytest.fixture
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """The plugin with something in it replaced, as a module."""
+
+    def make(old: str, new: str) -> Any:
+        assert SOUND.count(old) == 1, old
+        name = "hum_" + re.sub(r"\W+", "_", request.node.name)[-60:]
+        (tmp_path / f"{name}.py").write_text(SOUND.replace(old, new))
+        monkeypatch.syspath_prepend(str(tmp_path))
+        return importlib.import_module(name)
+
+    return make
+
+
+@pytest.mark.parametrize("breakage", BREAKAGES, ids=lambda breakage: breakage.meant)
+def test_a_broken_loader_fails_the_check_meant_for_it_alone(broken: Callable[..., Any], breakage: Breakage) -> None:
+    subject = Subject(broken(breakage.old, breakage.new), hum.write_checkpoint)
+    failed = {}
+    for check in CHECKS:
+        try:
+            check(subject)
+        except (ConformanceError, CheckpointError) as error:
+            failed[check.__name__] = str(error)
+    meant = f"check_{breakage.meant}"
+    assert failed.keys() - IMPLIED.get(breakage.meant, set()) == {meant}
+    assert breakage.said in failed[meant]
+
+
+def test_every_check_has_a_loader_that_it_fails() -> None:
+    assert {f"check_{breakage.meant}" for breakage in BREAKAGES} == {check.__name__ for check in CHECKS}
+
+
+def test_check_loader_passes_a_sound_loader(tmp_path: Path) -> None:
+    check_loader("hum", hum.write_checkpoint(tmp_path))
+
+
+def test_check_loader_lists_all_that_fails(broken: Callable[..., Any]) -> None:
+    module = broken("astype(np.float32)", "astype(np.float64)[:, :0]")
+    with pytest.raises(ConformanceError, match=rf"{module.__name__} fails \d+ of {len(CHECKS)} checks:") as caught:
+        check_loader(module, hum.write_checkpoint)
+    assert "\n  check_chunks_have_their_shape: " in str(caught.value)
+
+
+def test_an_option_that_cannot_be_guessed_asks_for_an_example(broken: Callable[..., Any]) -> None:
+    module = broken('"--bright/--dull"], default=False', '"--bright"], default=""')
+    make = partial(check_loader, module, hum.write_checkpoint)
+    with pytest.raises(ConformanceError, match=r"--bright takes cannot be guessed.*examples=\{'bright': \[\.\.\.\]\}"):
+        make()
+    make(examples={"bright": ["yes"]})
+    make(examples={"bright": []})
+
+
+def test_a_name_that_is_not_installed_says_so() -> None:
+    with pytest.raises(ConformanceError, match="absent_one: ModuleNotFoundError"):
+        check_loader("absent_one", hum.write_checkpoint)
