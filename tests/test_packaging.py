@@ -90,8 +90,13 @@ def test_the_readme_sets_up_with_two_commands_of_one_line() -> None:
 
 def test_every_flag_in_the_readme_exists() -> None:
     text = (ROOT / "README.md").read_text()
-    shown = subprocess.run([DISTILL, "generate", "--help"], capture_output=True, text=True, check=True).stdout
-    flags = {f for line in readme_commands() if "distill generate" in line for f in re.findall(r"--[a-z][\w-]+", line)}
-    assert flags
-    assert {f for f in flags if f not in shown} == set()
+    used: dict[str, set[str]] = {}
+    for line in readme_commands():
+        for command, arguments in re.findall(r"\bdistill ([a-z-]+)(.*)", line.partition("  #")[0]):
+            used.setdefault(command, set()).update(re.findall(r"(?<= )--?[a-z][\w-]*", arguments.partition("|")[0]))
+    assert {"--top-k", "-t"} <= used["generate"]
+    assert "--times" in used["plugins"]
+    for command, flags in used.items():
+        shown = subprocess.run([DISTILL, command, "--help"], capture_output=True, text=True, check=True).stdout
+        assert flags <= set(re.findall(r"--?[a-z][\w-]*", shown)), command
     assert "shared" not in text
