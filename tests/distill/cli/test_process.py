@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import termios
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,15 @@ def test_quiet_shows_a_terminal_nothing(vqvae_file: Path, tmp_path: Path) -> Non
     assert (code, seen) == (0, "")
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Have processes started here heed Ctrl+C, which those of a shell's background job are started to ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_stopped_in_a_batch_it_keeps_finished_files_and_leaves_no_half_ones(
     vqvae_file: Path, tmp_path: Path, sent: signal.Signals, code: int
