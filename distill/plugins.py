@@ -125,7 +125,6 @@ class Plugins:
                     found.hooks.append(caller.name)
                 elif not all(one.optionalhook for one in caller.get_hookimpls()):
                     self._report(found, _unknown_hook(caller.name))
-            found.hooks.sort()
 
     def load(self, point: EntryPoint) -> None:
         """Import and register what `point` names. What fails is reported and left out."""

@@ -93,9 +93,11 @@ def _generate(plugins: Plugins, brought: dict[str, Declared], model: str, loader
               quiet: bool, seed: int | None, **values: Any) -> None:  # fmt: skip
     from distill.cli import warn, warn_of_problems
 
-    header = registry.identify(plugins, library.resolve(model))
-    claim = registry.claim(plugins, header, loader)
-    warn_of_problems(plugins)
+    try:
+        header = registry.identify(plugins, library.resolve(model))
+        claim = registry.claim(plugins, header, loader)
+    finally:
+        warn_of_problems(plugins)
     declared = brought.get(claim.plugin, Declared())
     for flag in _foreign_flags(declared, brought):
         warn(f"{flag} is not supported for {claim.loader.kind} models. Ignored.")

@@ -120,6 +120,21 @@ def test_a_hook_of_another_signature_is_reported() -> None:
     assert "checkpoint" in plugins.problems[0]
 
 
+def test_nothing_of_a_plugin_that_is_left_out_is_heard() -> None:
+    plugin: Any = TonePlugin()
+    plugin.read_header = hookimpl(lambda file: None)  # found wrong after its claim_checkpoint was found right
+    plugins = of(bad=plugin)
+    assert plugins.names == []
+    assert list(plugins.claims(HEADER)) == []
+    assert plugins.generation_options() == {}
+
+
+def test_plugins_are_loaded_in_the_order_of_their_names(points: list[EntryPoint]) -> None:
+    [good, *_] = points
+    both = [EntryPoint("b", good.value, "distill"), EntryPoint("a", "tones:TonePlugin", "distill")]
+    assert discover(both).names == discover(reversed(both)).names == ["a", "b"]
+
+
 def test_a_name_in_use_is_reported_and_the_first_keeps_it() -> None:
     first = TonePlugin()
     plugins = of(tones=first)
@@ -166,6 +181,15 @@ def test_an_option_declared_otherwise_is_reported_with_both_names_and_left_out(
     assert [o.name for o in declared["b"].options] == ["top_k"]
     assert declared["b"].withheld == {other.name: default}
     assert plugins.problems == [f"Plugin b: declares {other.opts[0]} otherwise than plugin a; a's is used."]
+
+
+def test_the_other_name_of_a_switch_is_a_name_in_use_too() -> None:
+    plugins = of(
+        a=hook("generation_options", [click.Option(["--bright/--dull"])]),
+        b=hook("generation_options", [click.Option(["--dull"])]),
+    )
+    plugins.generation_options()
+    assert plugins.problems == ["Plugin b: declares --dull otherwise than plugin a; a's is used."]
 
 
 def test_what_is_no_option_is_reported_and_left_out() -> None:
@@ -251,6 +275,13 @@ def test_what_is_no_command_is_reported() -> None:
     plugins = of(a=SimpleNamespace(register_commands=hookimpl(lambda cli: cli.commands.update(train=print))))
     assert plugins.register_commands(click.Group("distill")) == {}
     assert plugins.problems == ["Plugin a: the command train is a builtin_function_or_method, not a Command."]
+
+
+def test_a_problem_is_one_printable_line() -> None:
+    name = "a\n\x1b[31mtrain"
+    plugins = of(a=SimpleNamespace(register_commands=hookimpl(lambda cli: cli.commands.update({name: None}))))
+    plugins.register_commands(click.Group("distill"))
+    assert plugins.problems == ["Plugin a: the command a [31mtrain is a NoneType, not a Command."]
 
 
 @pytest.mark.parametrize("missing", ["name", "kind"])

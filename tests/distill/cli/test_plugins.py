@@ -18,6 +18,7 @@ from program import Cli
 from tones import TonePlugin
 
 from distill import hookimpl, options
+from distill.cli import build, run
 from distill.plugins import Plugins, discover
 
 BROKEN = EntryPoint("broken", "not_a_module", "distill")
@@ -192,6 +193,36 @@ def test_a_plugins_command_runs_and_its_breakage_names_it(cli: Cli) -> None:
         1, "", ["Error: The command crash of plugin p broke: ZeroDivisionError: by zero. "
                 "Set DISTILL_TRACEBACK=1 to see where."]
     )  # fmt: skip
+
+
+def test_a_name_that_a_plugins_command_cannot_print_is_told_as_elsewhere(cli: Cli) -> None:
+    def register(cli: click.Group) -> None:
+        cli.add_command(click.Command("show", callback=lambda: "\udcff".encode()))
+
+    result = cli("show", plugins=of(p=SimpleNamespace(register_commands=hookimpl(register))))
+    assert result.errors == ["Error: A name cannot be written in this system's encoding, utf-8. Set PYTHONUTF8=1."]
+
+
+def test_problems_found_on_the_way_are_told_when_they_are_found(cli: Cli, tmp_path: Path) -> None:
+    def torn(header: Any) -> None:
+        raise RuntimeError("torn")
+
+    (tmp_path / "hum.tone").touch()
+    clash = SimpleNamespace(generation_options=hookimpl(lambda: [click.Option(["--seed"])]))
+    plugins = of(clash=clash, tones=TonePlugin(), torn=SimpleNamespace(claim_checkpoint=hookimpl(torn)))
+    shown = cli("generate", "--help", plugins=plugins)
+    assert shown.errors == [
+        "Warning: Plugin clash: declares --seed, a name that is distill's own; this one is left out."
+    ]
+    refused = cli("generate", "hum.tone", "--loader", "other", plugins=plugins)
+    assert refused.errors[0] == "Warning: Plugin torn: RuntimeError: torn."
+    assert refused.errors[1].startswith("Error: No loader named 'other'")
+
+
+def test_one_program_can_be_called_again(tmp_path: Path) -> None:
+    program = build(discover())
+    for _ in range(2):
+        assert run(program, ["generate", str(tmp_path / "missing")]) == 1
 
 
 def test_an_option_type_that_breaks_is_one_line(cli: Cli) -> None:
