@@ -112,12 +112,7 @@ class Plugins:
                 holder = self._loaded[name].distribution or "another"
                 raise _BreachError(f"the name is taken by the plugin of {holder}; this one is left out")
             api = _api(plugin)
-            try:
-                self._manager.register(plugin, name)
-            except Exception:
-                if self._manager.get_plugin(name) is plugin:  # pluggy keeps what it found wrong half-way
-                    self._manager.unregister(plugin)
-                raise
+            self._manager.register(plugin, name)
             found.api = api
             self._loaded[name] = found
             for caller in self._manager.get_hookcallers(plugin) or []:

@@ -57,31 +57,32 @@ class _GenerateCommand(click.Command):
     """Its help groups the options by who brings them. Plugins are asked for theirs when the command is used."""
 
     def __init__(self, plugins: Plugins) -> None:
+        self._own = own_parameters()
+        self._plugins = plugins
         super().__init__(
             "generate",
             callback=lambda **values: _generate(plugins, self._brought, **values),
-            params=own_parameters(),
+            params=self._own,
             help="Generate audio files with MODEL, the path of a checkpoint.\n\n"
             "The path of each finished file is printed on a line of its own. Beside it lies NAME.json, which says how "
             "the file was made. Files in place are never overwritten: a name in use gets a number.",
         )
-        self._own = [parameter for parameter in self.params if isinstance(parameter, click.Option)]
-        self._plugins = plugins
 
     @cached_property
     def _brought(self) -> dict[str, Declared]:
-        return self._plugins.generation_options(self.params)
+        return self._plugins.generation_options(self._own)
 
     def make_context(self, *arguments: Any, **keywords: Any) -> click.Context:
         from distill.cli import warn_of_problems
 
         shared = dict.fromkeys(option for declared in self._brought.values() for option in declared.options)
-        self.params += [option for option in shared if option not in self.params]
+        self.params = [*self._own, *shared]
         warn_of_problems(self._plugins)
         return super().make_context(*arguments, **keywords)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        sections = {"Options for every model": self._own}
+        own = [parameter for parameter in self._own if isinstance(parameter, click.Option)]
+        sections = {"Options for every model": own}
         sections |= {f"Options for models of plugin {n}": d.options for n, d in self._brought.items() if d.options}
         for title, options_ in sections.items():
             records = [record for option in options_ if (record := option.get_help_record(ctx)) is not None]

@@ -18,6 +18,7 @@ import numpy as np
 
 from distill import registry
 from distill.checkpoint import CheckpointHeader
+from distill.cli import build
 from distill.cli.generate import MAX_SEED, own_parameters
 from distill.errors import DistillError, RequestError
 from distill.options import Number
@@ -35,8 +36,7 @@ def require(holds: bool, otherwise: str) -> None:
 def check_host_has_no_complaint(subject: Subject) -> None:
     """All hooks are accepted as they are: known, of the right signature, giving what they should, no name in use."""
     plugins = subject.host()
-    cli = click.Group("distill", commands=[click.Command("generate"), click.Command("plugins")])
-    plugins.register_commands(cli)
+    build(plugins)
     plugins.generation_options(own_parameters())
     for _ in plugins.claims(subject.header):
         pass

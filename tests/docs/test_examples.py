@@ -108,8 +108,9 @@ def test_the_header_is_read_without_the_weights(plugins: Plugins, tmp_path: Path
 @pytest.mark.parametrize(
     "content",
     [b"", b"\x00" * 9, (2**40).to_bytes(8, "little") + b"{}", (2).to_bytes(8, "little") + b"{}",
-     (19).to_bytes(8, "little") + b'{"__metadata__": 1}'],
-    ids=["empty", "zeros", "header-of-a-terabyte", "no-metadata", "odd-metadata"],
+     (19).to_bytes(8, "little") + b'{"__metadata__": 1}',
+     (0).to_bytes(8, "little") + b'{"__metadata__": {"version": "1", "model_type": "texture"}}'],
+    ids=["empty", "zeros", "header-of-a-terabyte", "no-metadata", "odd-metadata", "header-of-nothing"],
 )  # fmt: skip
 def test_other_files_are_left_to_others(plugins: Plugins, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "other.safetensors"

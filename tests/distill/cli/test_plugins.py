@@ -98,7 +98,7 @@ def test_times_names_a_plugin_that_imports_torch_at_the_top(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, imported in {"slow_one": "torch", "quick_one": "json"}.items():
-        (tmp_path / f"{name}.py").write_text(f"import {imported}\n")
+        (tmp_path / f"{name}.py").write_text(f"import {imported}\nplugin = object()\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     plugins = Plugins()
     for name in ("slow_one", "quick_one"):
@@ -111,7 +111,7 @@ def test_times_names_a_plugin_that_imports_torch_at_the_top(
     assert re.search(r"^  import    [\d.]+ ms$", quick, re.M)
     assert "  import    cannot be imported alone\n" in broken
     plugins = Plugins()
-    plugins.load(EntryPoint("slow_one", "slow_one", "distill"))
+    plugins.load(EntryPoint("slow_one", "slow_one:plugin", "distill"))
     [described] = json.loads(cli("plugins", "--times", "--json", plugins=plugins).out)
     assert described["import"]["heavy"] == ["numpy", "torch"]
     assert described["import"]["seconds"] > 0.01
