@@ -93,7 +93,7 @@ class CheckpointHeader:
     `fields` holds every top-level value of the container; tensors, arrays and foreign objects in it are
     `Placeholder`s. `foreign_globals` names what the file refers to outside the format.
 
-    Raises `TypeError` where `version` is no whole number or `model_type` is neither text nor None.
+    Raises `TypeError` where a value is of another type than these.
     """
 
     path: Path
@@ -103,6 +103,8 @@ class CheckpointHeader:
     foreign_globals: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
+        if not isinstance(self.path, Path) or not isinstance(self.fields, Mapping):
+            raise TypeError("the path of a header is a Path, its fields are a mapping")
         if not isinstance(self.version, int) or isinstance(self.version, bool):
             raise TypeError(f"the version of a header is a whole number, not {clean(self.version, 40)}")
         if not (self.model_type is None or isinstance(self.model_type, str)):

@@ -26,5 +26,13 @@ class PluginError(DistillError):
     """A plugin broke its contract, or no plugin, or more than one, answers for a checkpoint."""
 
 
+class Terminated(BaseException):
+    """The program was asked to end (SIGTERM). Like KeyboardInterrupt, no error, and not to be caught as one."""
+
+
+INTERRUPTIONS: tuple[type[BaseException], ...] = (KeyboardInterrupt, Terminated)
+"""What passes through everything that contains a plugin's breakage."""
+
+
 class DistillWarning(UserWarning):
     """What a user should know but need not act on: `warnings.warn(message, DistillWarning)` shows it as one line."""

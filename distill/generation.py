@@ -182,17 +182,23 @@ def _checked_chunks(
     model: GenerativeModel, request: GenerationRequest, claim: Claim, progress: Callable[[int, int], None]
 ) -> Iterator[NDArray[np.float32]]:
     """The model's chunks, counted for `progress` and held to what `GenerativeModel.generate` promises."""
-    received = 0
+    received = number = 0
     with claim.breakage_named("generating with"):
         total = model.count_chunks(request)
         if not isinstance(total, int):
             raise claim.broken("generating with", f"count_chunks gave {clean(total)}")
-        progress(0, total)
-        for number, chunk in enumerate(model.generate(request), start=1):
+        chunks = iter(model.generate(request))
+    progress(0, total)
+    while True:
+        with claim.breakage_named("generating with"):
+            chunk = next(chunks, None)
+            if chunk is None:
+                break
             _check_chunk(chunk, model, claim)
-            received += chunk.shape[1]
-            yield chunk
-            progress(number, total)
+        received += chunk.shape[1]
+        yield chunk
+        number += 1
+        progress(number, total)
     if received != request.samples:
         raise claim.broken("generating with", f"{received} samples came where {request.samples} were asked for")
 

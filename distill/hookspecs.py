@@ -45,8 +45,9 @@ hookimpl = pluggy.HookimplMarker(GROUP)
 def read_header(path: Path) -> CheckpointHeader | None:
     """Describe a container format: the header of the file at `path`, or None where it is some other format.
 
-    Cheap and pure: reads no weights, imports nothing heavy, runs nothing from the file, writes nothing. The first
-    plugin that answers is believed; `.distill` files are answered for by the host, after everyone else.
+    A checkpoint is one file. Cheap and pure: reads no weights, imports nothing heavy, runs nothing from the file,
+    writes nothing. The first plugin that answers is believed; `.distill` files are answered for by the host, after
+    everyone else.
 
     Raises `CheckpointError` where the file is of this format but damaged; no other plugin is asked then.
 

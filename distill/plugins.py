@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
+import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -16,13 +19,16 @@ import pluggy
 
 from distill import checkpoint, hookspecs
 from distill.checkpoint import CheckpointHeader
-from distill.errors import CheckpointError
+from distill.errors import INTERRUPTIONS, CheckpointError
 from distill.hookspecs import GROUP, PLUGIN_API
 from distill.models import ModelLoader
 from distill.text import clean, describe, represent
 
 HOST = "distill"
 """Who holds the names of the program's own options and commands, in messages."""
+
+_FLAG = re.compile(r"--?[A-Za-z][\w-]*")
+_COMMAND = re.compile(r"[A-Za-z][\w-]*")
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,11 @@ class Plugin:
         dist = None if self.point is None else self.point.dist
         return None if dist is None else f"{dist.name} {dist.version}"
 
+    @property
+    def loads_from(self) -> str | None:
+        """The `module` or `module:attribute` of the entry point; None where there is no such point."""
+        return self.point.value if self.point is not None and self.point.pattern.match(self.point.value) else None
+
 
 class _BreachError(Exception):
     """A plugin's breach of its contract, in words: what a report says in full."""
@@ -78,7 +89,9 @@ class Plugins:
     Made by `discover` from what is installed, or by hand: `plugins.register(module, "name")`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, selected: bool = False) -> None:
+        """`selected`: not all that are installed are meant to be in it."""
+        self.selected = selected
         self._manager = pluggy.PluginManager(GROUP)
         self._manager.add_hookspecs(hookspecs)
         self._loaded: dict[str, Plugin] = {}
@@ -108,27 +121,15 @@ class Plugins:
         """Add `plugin` under `name`. One that the host cannot work with is reported and left out."""
         found = self._find(name, point)
         with self._isolated(found):
-            if name in self._loaded:
-                holder = self._loaded[name].distribution or "another"
-                raise _BreachError(f"the name is taken by the plugin of {holder}; this one is left out")
-            api = _api(plugin)
-            self._manager.register(plugin, name)
-            found.api = api
-            self._loaded[name] = found
-            for caller in self._manager.get_hookcallers(plugin) or []:
-                if caller.spec is not None:
-                    found.hooks.append(caller.name)
-                elif not all(one.optionalhook for one in caller.get_hookimpls()):
-                    self._report(found, _unknown_hook(caller.name))
+            self._register(plugin, found)
 
     def load(self, point: EntryPoint) -> None:
         """Import and register what `point` names. What fails is reported and left out."""
-        try:
-            plugin = point.load()
-        except (Exception, SystemExit) as error:  # a stranger's module: whatever is wrong with it is not ours
-            self._report(self._find(point.name, point), describe(error))
-        else:
-            self.register(plugin, point.name, point)
+        found = self._find(point.name, point)
+        with self._isolated(found):
+            if found.loads_from is None:
+                raise _BreachError(f"its entry point is {clean(point.value)!r}, not a module or module:attribute")
+            self._register(point.load(), found)
 
     def miss(self, name: str) -> None:
         """Report that the plugin `name` was asked for and is not installed."""
@@ -173,6 +174,7 @@ class Plugins:
                     loader = loaders[plugin.name](header=header) if plugin.name in loaders else None
                     if not isinstance(loader, ModelLoader):
                         raise _BreachError(f"claimed_types has {header}, which claim_checkpoint then does not claim")
+                    _name(loader, {})
                     claimed.setdefault(plugin.name, []).append(
                         ClaimedType(version, model_type, clean(loader.name), clean(loader.kind))
                     )
@@ -208,6 +210,9 @@ class Plugins:
                 for name, command in brought.commands.items():
                     if not isinstance(command, click.Command):
                         raise _BreachError(f"the command {name} is a {type(command).__name__}, not a Command")
+                    if not (isinstance(name, str) and _COMMAND.fullmatch(name)):
+                        raise _BreachError(f"the command {clean(name)!r} has no name that can be typed")
+                    command.get_short_help_str()  # what breaks the help, breaks here
                     if name in owners:
                         self._report(plugin, f"the command {name} is {_whose(owners[name])}; this one is left out")
                         continue
@@ -215,6 +220,28 @@ class Plugins:
                     plugin.commands.append(name)
                     cli.add_command(command, name)
         return {name: owner for name, owner in owners.items() if owner != HOST}
+
+    def _register(self, plugin: object, found: Plugin) -> None:
+        """Add `plugin`, which was `found`; raises where the host cannot work with it."""
+        if found.name in self._loaded:
+            holder = self._loaded[found.name].distribution or "another"
+            raise _BreachError(f"the name is taken by the plugin of {holder}; this one is left out")
+        twin = self._manager.get_name(plugin)
+        if twin is not None:
+            raise _BreachError(f"it is the same module as plugin {twin}; this one is left out")
+        api = _api(plugin)
+        self._manager.register(plugin, found.name)
+        found.api = api
+        self._loaded[found.name] = found
+        for caller in self._manager.get_hookcallers(plugin) or []:
+            [own] = (one for one in caller.get_hookimpls() if one.plugin is plugin)
+            if caller.spec is None:
+                if not own.optionalhook:
+                    self._report(found, _unknown_hook(caller.name))
+            elif own.wrapper or own.hookwrapper:
+                self._report(found, f"{caller.name} is a wrapper, but hooks are called one by one; it is left out")
+            else:
+                found.hooks.append(caller.name)
 
     def _find(self, name: str, point: EntryPoint | None) -> Plugin:
         self.found.append(Plugin(name, point))
@@ -226,19 +253,21 @@ class Plugins:
         In the order of registration, but those marked `tryfirst` before and `trylast` after the others.
         """
         found = getattr(self._manager.hook, hook).get_hookimpls()
-        ordered = sorted(found, key=lambda one: (one.trylast, not one.tryfirst))
+        plain = (one for one in found if not (one.wrapper or one.hookwrapper))
+        ordered = sorted(plain, key=lambda one: (one.trylast, not one.tryfirst))
         return [(self._loaded[one.plugin_name], _ask(one)) for one in ordered]
 
     @contextmanager
-    def _isolated(self, plugin: Plugin, lets_through: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-        """Report whatever `plugin` raises, except what is its own to say."""
+    def _isolated(self, plugin: Plugin, lets_through: tuple[type[BaseException], ...] = ()) -> Iterator[None]:
+        """Report whatever `plugin` raises, except what is its own to say. What it prints goes to stderr."""
         try:
-            yield
-        except lets_through:
+            with redirect_stdout(sys.stderr):
+                yield
+        except (*INTERRUPTIONS, *lets_through):
             raise
         except _BreachError as breach:
             self._report(plugin, str(breach))
-        except (Exception, SystemExit) as error:  # a stranger's code: whatever is wrong with it is not ours
+        except BaseException as error:  # a stranger's code: whatever is wrong with it is not ours
             self._report(plugin, describe(error))
 
     def _report(self, plugin: Plugin, problem: str) -> None:
@@ -250,9 +279,9 @@ class Plugins:
 
 def discover(points: Iterable[EntryPoint] | None = None) -> Plugins:
     """The plugins that are installed, or those of `points`; `DISTILL_PLUGINS=a,b` loads only those named."""
-    found = sorted(entry_points(group=GROUP) if points is None else points, key=lambda point: point.name)
-    plugins = Plugins()
+    found = _in_order(list(entry_points(group=GROUP) if points is None else points))
     chosen = os.environ.get("DISTILL_PLUGINS")
+    plugins = Plugins(selected=chosen is not None)
     if chosen is not None:
         wanted = {name.strip() for name in chosen.split(",") if name.strip()}
         for name in sorted(wanted - {point.name for point in found}):
@@ -263,13 +292,24 @@ def discover(points: Iterable[EntryPoint] | None = None) -> Plugins:
     return plugins
 
 
+def _in_order(points: Sequence[EntryPoint]) -> list[EntryPoint]:
+    """By name; of one name, distill's own first, then by distribution, which is read from the disk for these alone."""
+    count = Counter(point.name for point in points)
+
+    def rank(point: EntryPoint) -> tuple[str, bool, str]:
+        origin = point.dist.name if count[point.name] > 1 and point.dist is not None else ""
+        return point.name, origin != "distill", origin
+
+    return sorted(points, key=rank)
+
+
 def _ask(implementation: pluggy.HookImpl) -> Callable[..., Any]:
     """One plugin's implementation of a hook, to be called with the hook's arguments by name; it may take fewer."""
     return lambda **arguments: implementation.function(*(arguments[name] for name in implementation.argnames))
 
 
 def _line(plugin: Plugin, error: str) -> str:
-    return f"Plugin {clean(plugin.name)}: {error}."
+    return f"Plugin {clean(plugin.name)}: {error.rstrip('.')}."
 
 
 def _of_kind(value: Any, kind: type, what: str) -> Any:
@@ -323,6 +363,9 @@ def _accept(option: object, taken: dict[str, tuple[str, Any]], plugin: str, with
     if not isinstance(option, click.Option):
         raise _BreachError(f"generation_options gave a {type(option).__name__}, not an Option")
     flag, words = clean(option.opts[0]), _words(option)
+    if not all(_FLAG.fullmatch(word) for word in (*option.opts, *option.secondary_opts)):
+        raise _BreachError(f"{flag} is no flag: hyphens, letters and digits are allowed")
+    option.get_help_record(click.Context(click.Command("generate")))  # what breaks the help, breaks here
     withheld[str(option.name)] = None
     if option.required or option.prompt or option.callback or option.is_eager or not option.expose_value:
         raise _BreachError(f"{flag} is required, prompts, is eager or has a callback, which other models would feel")
@@ -330,6 +373,8 @@ def _accept(option: object, taken: dict[str, tuple[str, Any]], plugin: str, with
     holder, first = next((taken[word] for word in words if word in taken), (plugin, option))
     if holder == HOST:
         raise _BreachError(f"declares {flag}, a name that is distill's own; this one is left out")
+    if holder == plugin and first is not option:
+        raise _BreachError(f"declares {flag} twice; the first is used")
     if first is not option and first.to_info_dict() != option.to_info_dict():
         raise _BreachError(f"declares {flag} otherwise than plugin {holder}; {holder}'s is used")
     taken |= dict.fromkeys(words, (holder, first))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from distill.checkpoint import CheckpointHeader
-from distill.errors import CheckpointError, DistillError, PluginError
+from distill.errors import INTERRUPTIONS, CheckpointError, DistillError, PluginError
 from distill.models import ModelLoader
 from distill.plugins import Plugins
 from distill.text import clean, describe
+
+_NOT_BREAKAGE: tuple[type[BaseException], ...] = (DistillError, OSError, MemoryError, *INTERRUPTIONS)
 
 
 @dataclass(frozen=True)
@@ -30,12 +33,16 @@ class Claim:
 
     @contextmanager
     def breakage_named(self, doing: str) -> Iterator[None]:
-        """Turn the loader's own breakage, whatever it is, into an error that names it and the plugin."""
+        """Turn the loader's own breakage, whatever it is, into an error that names it and the plugin.
+
+        What it prints goes to stderr.
+        """
         try:
-            yield
-        except (DistillError, OSError, MemoryError):
+            with redirect_stdout(sys.stderr):
+                yield
+        except _NOT_BREAKAGE:
             raise
-        except Exception as error:
+        except BaseException as error:
             raise self.broken(doing, describe(error)) from error
 
     def broken(self, doing: str, what: str) -> PluginError:
@@ -65,8 +72,11 @@ def claim(plugins: Plugins, header: CheckpointHeader, loader: str | None = None)
     claims = [Claim(header, plugin, found) for plugin, found in plugins.claims(header)]
     shown = f"{clean(str(header.path), 200)} ({header})"
     if not claims:
+        listed = _listed(plugins.names) or "none"
+        if plugins.selected:
+            raise PluginError(f"No plugin that DISTILL_PLUGINS chooses loads {shown}. It chooses: {listed}.")
         raise PluginError(
-            f"No installed plugin loads {shown}. Installed: {_listed(plugins.names) or 'none'}. "
+            f"No installed plugin loads {shown}. Installed: {listed}. "
             "Install the plugin that made it, or update distill."
         )
     chosen = [c for c in claims if loader in (None, c.loader.name)]

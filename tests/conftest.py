@@ -11,7 +11,7 @@ import pytest
 from checkpoints import save, vae_contents, vqvae_contents
 from program import Cli, Result
 
-from distill.cli import build, run
+from distill.cli import run
 from distill.plugins import Plugins, discover
 
 REFERENCE = Path(os.environ.get("DISTILL_REFERENCE", Path(__file__).parents[2] / "shared" / "reference"))
@@ -42,7 +42,7 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
     def call(*arguments: object, plugins: Plugins | None = None) -> Result:
         capsys.readouterr()
-        code = run(build(plugins or discover()), [str(a) for a in arguments])
+        code = run(lambda: plugins or discover(), [str(a) for a in arguments])
         streams = capsys.readouterr()
         return Result(code, streams.out, streams.err)
 

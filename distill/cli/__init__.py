@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import warnings
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -13,9 +14,25 @@ import click
 
 from distill.cli import generate
 from distill.cli import plugins as plugins_command
-from distill.errors import DistillError, DistillWarning, PluginError
+from distill.errors import INTERRUPTIONS, DistillError, DistillWarning, PluginError, Terminated
 from distill.plugins import Plugins, discover
 from distill.text import clean, describe
+
+MAX_LINE = 2000
+"""Characters of a warning or an error that are shown."""
+
+_NOT_BREAKAGE: tuple[type[BaseException], ...] = (
+    DistillError,
+    OSError,
+    MemoryError,
+    UnicodeEncodeError,
+    click.ClickException,
+    click.exceptions.Exit,
+    click.Abort,
+    SystemExit,
+    *INTERRUPTIONS,
+)
+"""What a plugin's command may raise: it is answered as that of any command is."""
 
 
 def main() -> None:
@@ -23,7 +40,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     # Must be set before torch is imported. Its idle threads otherwise spin: runs side by side take ten times as long.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    sys.exit(run(build(discover()), sys.argv[1:]))
+    sys.exit(run(discover, sys.argv[1:]))
 
 
 def build(plugins: Plugins) -> click.Group:
@@ -51,14 +68,15 @@ class _Program(click.Group):
             warn_of_problems(self._plugins)
         return super().parse_args(ctx, args)
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: click.Context) -> None:
+        """Run the command that was asked for. What it returns is no exit code."""
         try:
-            return super().invoke(ctx)
-        except (DistillError, click.ClickException, click.exceptions.Exit, click.Abort, OSError, MemoryError):
+            super().invoke(ctx)
+        except _NOT_BREAKAGE:
             raise
-        except Exception as error:
+        except BaseException as error:
             owner = self._owners.get(ctx.invoked_subcommand or "")
-            if owner is None or isinstance(error, UnicodeEncodeError):
+            if owner is None:
                 raise
             raise PluginError(
                 f"The command {clean(ctx.invoked_subcommand)} of plugin {clean(owner)} broke: {describe(error)}. "
@@ -66,14 +84,17 @@ class _Program(click.Group):
             ) from error
 
 
-def run(cli: click.Group, arguments: list[str]) -> int:
-    """Run `cli`; return the exit code. What a user can cause ends in one line on stderr."""
+def run(find: Callable[[], Plugins], arguments: list[str]) -> int:
+    """Run the program with the plugins that `find` finds; return the exit code.
+
+    What a user or a plugin can cause ends in one line on stderr.
+    """
     traceback = bool(os.environ.get("DISTILL_TRACEBACK"))
     with warnings.catch_warnings():
         warnings.simplefilter("always", DistillWarning)
         warnings.showwarning = _show_warning  # type: ignore[assignment]
         try:
-            result = cli.main(arguments, prog_name="distill", standalone_mode=False)
+            result = build(find()).main(arguments, prog_name="distill", standalone_mode=False)
             return result if isinstance(result, int) else 0
         except click.exceptions.NoArgsIsHelpError as error:
             error.show()
@@ -84,6 +105,8 @@ def run(cli: click.Group, arguments: list[str]) -> int:
         except (click.Abort, KeyboardInterrupt):
             fail("Interrupted. Finished files are kept.")
             return 130
+        except Terminated:
+            return 143
         except DistillError as error:
             if traceback:
                 raise
@@ -106,7 +129,9 @@ def run(cli: click.Group, arguments: list[str]) -> int:
         except MemoryError:
             fail("Not enough memory.")
             return 1
-        except Exception as error:
+        except SystemExit:
+            raise
+        except BaseException as error:  # of a plugin, or of ours
             if traceback:
                 raise
             fail(f"distill or a plugin broke: {describe(error)}. Set DISTILL_TRACEBACK=1 to see where.")
@@ -121,12 +146,12 @@ def warn_of_problems(plugins: Plugins) -> None:
 
 def warn(message: str) -> None:
     """One warning line on stderr."""
-    click.echo(f"Warning: {message}", err=True)
+    click.echo(f"Warning: {clean(message, MAX_LINE)}", err=True)
 
 
 def fail(message: str) -> None:
     """One error line on stderr."""
-    click.echo(f"Error: {message}", err=True)
+    click.echo(f"Error: {clean(message, MAX_LINE)}", err=True)
 
 
 def _usage(error: click.ClickException) -> str:
@@ -143,4 +168,4 @@ def _show_warning(message: Warning | str, category: type[Warning], *rest: Any) -
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    sys.exit(143)  # through `finally`, so that temporary files go
+    raise Terminated  # through `finally`, so that temporary files go

@@ -86,11 +86,12 @@ class _GenerateCommand(click.Command):
         sections |= {f"Options for models of plugin {n}": d.options for n, d in self._brought.items() if d.options}
         for title, options_ in sections.items():
             records = [record for option in options_ if (record := option.get_help_record(ctx)) is not None]
-            with formatter.section(title):
-                formatter.write_dl(records)
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
 
 
-def _generate(plugins: Plugins, brought: dict[str, Declared], model: str, loader: str | None,
+def _generate(plugins: Plugins, brought: dict[str, Declared], /, model: str, loader: str | None,
               quiet: bool, seed: int | None, **values: Any) -> None:  # fmt: skip
     from distill.cli import warn, warn_of_problems
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from distill import imports, outputs
+from distill import outputs, startup
 from distill.plugins import ClaimedType, Declared, Plugin, Plugins
 from distill.text import clean
 
@@ -21,7 +21,7 @@ def command(plugins: Plugins) -> click.Command:
         callback=lambda **values: _list(plugins, **values),
         params=[
             click.Option(["--json"], is_flag=True, help="Print one JSON array."),
-            click.Option(["--times"], is_flag=True, help="Measure what importing each takes."),
+            click.Option(["--times"], is_flag=True, help="Measure what each costs every command."),
         ],
         help="List the plugins: what each claims and brings, and what is wrong with any.\n\n"
         "DISTILL_PLUGINS=NAME,NAME in the environment loads only those named.",
@@ -58,21 +58,22 @@ def _describe(plugin: Plugin, claimed: list[ClaimedType], declared: Declared, ti
         "errors": plugin.errors,
     }
     if times:
-        cost = imports.measure(point.module) if point else None
-        described["import"] = None if cost is None else asdict(cost)
+        cost = startup.measure(plugin.name, plugin.loads_from) if plugin.loads_from else None
+        described["startup"] = None if cost is None else asdict(cost)
     return described
 
 
 def _show(described: dict[str, Any]) -> str:
     """One plugin for people: a line that names it, and a line for each thing it brings."""
-    origin = f"{described['distribution']} {described['version']}" if described["distribution"] else "not installed"
+    distribution, version = described["distribution"], described["version"]
+    origin = f"{distribution} {version}" if distribution else "of no distribution"
     api = "" if described["api"] is None else f", plugin API {described['api']}"
     rows = [
         *(("claims", _claim(one)) for one in described["claims"]),
         *([("reads", "files of its own format")] if "read_header" in described["hooks"] else []),
         ("options", ", ".join(described["options"])),
         ("commands", ", ".join(described["commands"])),
-        ("import", _cost(described["import"]) if "import" in described else ""),
+        ("startup", _cost(described["startup"]) if "startup" in described else ""),
         *(("error", error) for error in described["errors"]),
     ]
     return "\n".join(
@@ -87,7 +88,7 @@ def _claim(claimed: dict[str, Any]) -> str:
 
 def _cost(cost: dict[str, Any] | None) -> str:
     if cost is None:
-        return "cannot be imported alone"
+        return "does not load"
     milliseconds = f"{cost['seconds'] * 1000:.1f} ms"
     heavy = " and ".join(cost["heavy"])
-    return f"{milliseconds}; imports {heavy} at the top, which slows every command" if heavy else milliseconds
+    return f"{milliseconds}; imports {heavy} too early, which slows every command" if heavy else milliseconds

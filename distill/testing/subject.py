@@ -19,7 +19,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from distill import imports, registry
+from distill import registry, startup
 from distill.checkpoint import CheckpointHeader
 from distill.cli.generate import own_parameters
 from distill.hookspecs import GROUP
@@ -42,18 +42,18 @@ class ConformanceError(AssertionError):
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of a `LightRun`: the heavy modules imported by then, the files it wrote, if it read the checkpoint."""
+    """One step of a `LightRun`: the heavy modules imported by then, what it changed, if it read the checkpoint."""
 
     heavy: list[str]
-    written: list[str]
+    changes: list[str]
     reads: bool
 
 
 @dataclass(frozen=True)
 class LightRun:
-    """What a plugin did before `load`: the lines it printed, and by hook, in order, what else it did."""
+    """What a plugin did before `load`: what it printed, and by hook, in order, what else it did."""
 
-    printed: list[str]
+    printed: str
     stages: dict[str, Stage]
 
 
@@ -62,8 +62,8 @@ class Subject:
 
     `loader`: the name the plugin is installed under, or its module. `checkpoint`: see `Checkpoint`; small, so that
     some minutes of sound are soon made. `examples`: for an option whose values cannot be guessed, values to try, as
-    they stand on the command line: `{"slider": ["0:5"]}`. An empty list says that this checkpoint cannot show what
-    the option does.
+    they stand on the command line, with other options where it matters only beside those: `{"slider": ["0:5"],
+    "rate": ["2 --depth 5"]}`. An empty list says that this checkpoint cannot show what the option does.
     """
 
     def __init__(
@@ -158,12 +158,12 @@ class Subject:
         """
         copy = Path(tempfile.mkdtemp(dir=self.folder)) / self.path.name
         shutil.copyfile(self.path, copy)
-        arguments = (self.point.name, self.point.value, str(copy), json.dumps(imports.HEAVY))
+        arguments = (self.point.name, self.point.value, str(copy), json.dumps(startup.HEAVY))
         try:
-            *printed, stages = imports.run_fresh(_LIGHT, *arguments).splitlines()
+            printed, stages = json.loads(startup.run_fresh(_LIGHT, *arguments))
         except subprocess.CalledProcessError as error:
             raise ConformanceError(f"in a fresh interpreter it fails: {error.stderr.strip()[-500:]}") from error
-        return LightRun(printed, {name: Stage(**seen) for name, seen in json.loads(stages).items()})
+        return LightRun(printed, {name: Stage(**seen) for name, seen in stages.items()})
 
 
 def joined(chunks: Iterator[Sound]) -> Sound:
@@ -172,7 +172,7 @@ def joined(chunks: Iterator[Sound]) -> Sound:
 
 
 _LIGHT = """
-import json, os, sys
+import contextlib, io, json, os, sys
 sys.path[:] = json.loads(sys.argv[1])
 sys.dont_write_bytecode = True
 from importlib.metadata import EntryPoint
@@ -181,34 +181,47 @@ import click
 from distill.errors import DistillError
 from distill.plugins import Plugins
 
+CHANGES = {"os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod",
+           "os.system", "os.exec", "os.posix_spawn", "subprocess.Popen"}
 name, value, path, heavy = sys.argv[2:]
-opened, stages = [], {}
-sys.addaudithook(lambda event, arguments: opened.append(arguments) if event == "open" else None)
+events, stages = [], {}
+sys.addaudithook(lambda event, arguments: events.append((event, arguments[0], arguments[-1])) if arguments else None)
 
 def stage(name):
-    files = [(os.path.abspath(os.fsdecode(file)), flags) for file, _, flags in opened if not isinstance(file, int)]
+    opened = [(os.path.abspath(os.fsdecode(file)), flags) for event, file, flags in events
+              if event == "open" and not isinstance(file, int)]
+    written = [file for file, flags in opened if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)]
     stages[name] = {
         "heavy": [module for module in json.loads(heavy) if module in sys.modules],
-        "written": [file for file, flags in files if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)],
-        "reads": path in [file for file, _ in files],
+        "changes": [f"opens {file} to write" for file in written]
+                   + [f"calls {event} for {what!r}" for event, what, _ in events if event in CHANGES],
+        "reads": path in [file for file, _ in opened],
     }
-    opened.clear()
+    events.clear()
 
-plugins = Plugins()
-plugins.load(EntryPoint(name, value, "distill"))
-stage("import")
-header = plugins.read_header(Path(path))
-stage("read_header")
-loaders = [loader for _, loader in plugins.claims(header)]
-stage("claim_checkpoint")
-options = [option for declared in plugins.generation_options().values() for option in declared.options]
-values = click.Command("generate", params=options).make_context("generate", []).params
-stage("generation_options")
-for loader in loaders:
-    try:
-        loader.check(header, values)
-    except DistillError:
-        pass
-stage("check")
-print(json.dumps(stages))
+def run():
+    plugins = Plugins()
+    plugins.load(EntryPoint(name, value, "distill"))
+    stage("import")
+    plugins.register_commands(click.Group("distill"))
+    stage("register_commands")
+    plugins.claimed_types()
+    stage("claimed_types")
+    header = plugins.read_header(Path(path))
+    stage("read_header")
+    loaders = [loader for _, loader in plugins.claims(header)]
+    stage("claim_checkpoint")
+    options = [option for declared in plugins.generation_options().values() for option in declared.options]
+    values = click.Command("generate", params=options).make_context("generate", []).params
+    stage("generation_options")
+    for loader in loaders:
+        try:
+            loader.check(header, values)
+        except DistillError:
+            pass
+    stage("check")
+
+with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.redirect_stderr(printed):
+    run()
+print(json.dumps([printed.getvalue(), stages]))
 """

@@ -1,7 +1,6 @@
 """A complete loader plugin for `.safetensors` checkpoints: noise with the changing spectrum of one recording.
 
-`distill make-texture rain.wav rain.safetensors`, then `distill generate rain.safetensors`. The container (specified at
-https://huggingface.co/docs/safetensors) is the length of a JSON header in eight bytes, the header, and the weights.
+The container, https://huggingface.co/docs/safetensors: a length in eight bytes, a JSON header of it, the weights.
 """
 
 import json
@@ -11,7 +10,7 @@ from typing import Any
 import click
 
 from distill import CheckpointHeader, GenerationRequest, GenerativeModel, ModelLoader, hookimpl, options
-from distill.errors import CheckpointError
+from distill.errors import CheckpointError, RequestError
 
 PLUGIN_API = 1
 MAX_HEADER_BYTES = 2**20
@@ -21,20 +20,18 @@ HOP, FRAME = 2048, 4096
 @hookimpl
 def read_header(path: Path) -> CheckpointHeader | None:
     with path.open("rb") as file:
-        start = file.read(9)
-        length = int.from_bytes(start[:8], "little")
-        if start[8:] != b"{" or not 2 <= length <= MAX_HEADER_BYTES:
-            return None
-        text = b"{" + file.read(length - 1)
+        length = int.from_bytes(file.read(8), "little")
+        text = file.read(min(length, MAX_HEADER_BYTES))
+    if length > MAX_HEADER_BYTES or not text.startswith(b"{"):
+        return None
     try:
         header = json.loads(text)
-        said = header.pop("__metadata__")
-        version, model_type = int(said["version"]), said["model_type"]
-    except (KeyError, TypeError):
-        return None  # a safetensors file of some other program
-    except (ValueError, RecursionError) as error:
+        said = header.pop("__metadata__", {})
+        if said.get("model_type") != "texture":
+            return None  # of some other program: its plugin may know it
+        return CheckpointHeader(path, int(said["version"]), "texture", {"metadata": said, "tensors": header})
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path.name} is a safetensors file that is cut short or damaged.") from error
-    return CheckpointHeader(path, version, model_type, {"metadata": said, "tensors": header})
 
 
 @hookimpl
@@ -61,15 +58,17 @@ def register_commands(cli: click.Group) -> None:
         """Make a texture MODEL (*.safetensors) of one RECORDING."""
         import numpy as np
         import soundfile
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
-        if model.exists():
-            raise click.ClickException(f"{model} is there already. Give another name.")
-        samples, rate = soundfile.read(recording, dtype="float32", always_2d=True)
+        try:
+            samples, rate = soundfile.read(recording, dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            raise RequestError(f"{recording} cannot be read: {error.error_string}") from error
         mono = np.pad(samples.mean(axis=1), (0, max(0, FRAME - len(samples))))
         frames = np.lib.stride_tricks.sliding_window_view(mono, FRAME)[::HOP] * np.hanning(FRAME)
         said = {"version": "1", "model_type": "texture", "name": recording.stem, "sample_rate": str(rate)}
-        save_file({"spectra": np.abs(np.fft.rfft(frames)).astype(np.float32)}, model, said)
+        with model.open("xb") as file:  # x: a file that is there already is left as it is
+            file.write(save({"spectra": np.abs(np.fft.rfft(frames)).astype(np.float32)}, said))
         click.echo(model)
 
 
@@ -80,15 +79,16 @@ class TextureLoader(ModelLoader):
     kind = "TEXTURE"
 
     def load(self, header: CheckpointHeader, device: str) -> GenerativeModel:
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
+        import safetensors.numpy
 
         try:
-            spectra, rate = load_file(header.path)["spectra"], int(header.metadata["sample_rate"])
-        except (SafetensorError, KeyError, ValueError) as error:
+            spectra, rate = safetensors.numpy.load_file(header.path)["spectra"], int(header.metadata["sample_rate"])
+        except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{header.name} does not hold a texture: {error}") from error
-        if spectra.ndim != 2 or spectra.shape[1] != HOP + 1:
-            raise CheckpointError(f"{header.name} has spectra {list(spectra.shape)}; [frames, {HOP + 1}] is needed.")
+        if spectra.shape[1:] != (HOP + 1,) or not len(spectra) or not 8000 <= rate <= 192000:
+            raise CheckpointError(
+                f"{header.name} has spectra {list(spectra.shape)} at {rate} Hz, which are no texture."
+            )
         return Texture(spectra, rate)
 
 

@@ -135,6 +135,57 @@ def test_plugins_are_loaded_in_the_order_of_their_names(points: list[EntryPoint]
     assert discover(both).names == discover(reversed(both)).names == ["a", "b"]
 
 
+class Distribution:
+    """What an entry point says of where it came from."""
+
+    version = "1"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+def test_of_two_plugins_of_one_name_distills_own_is_first_and_then_the_order_of_distributions(
+    points: list[EntryPoint],
+) -> None:
+    found = [EntryPoint("x", points[0].value, "distill") for _ in range(3)]
+    for point, origin in zip(found, ("zebra", "distill", "apple"), strict=True):
+        vars(point)["dist"] = Distribution(origin)
+    plugins = discover(found)
+    assert plugins.distribution("x") == "distill 1"
+    assert [one.distribution for one in plugins.found] == ["distill 1", "apple 1", "zebra 1"]
+
+
+def test_one_module_is_one_plugin() -> None:
+    plugin = TonePlugin()
+    plugins = of(a=plugin, b=plugin)
+    assert plugins.names == ["a"]
+    assert plugins.problems == ["Plugin b: it is the same module as plugin a; this one is left out."]
+
+
+def test_a_wrapper_is_no_claim() -> None:
+    @hookimpl(wrapper=True)
+    def claim_checkpoint(header: CheckpointHeader) -> Any:
+        return (yield)
+
+    plugins = of(a=SimpleNamespace(claim_checkpoint=claim_checkpoint), tones=TonePlugin())
+    assert [name for name, _ in plugins.claims(HEADER)] == ["tones"]
+    assert plugins.problems == [
+        "Plugin a: claim_checkpoint is a wrapper, but hooks are called one by one; it is left out."
+    ]
+    assert plugins.found[0].hooks == []
+
+
+def test_a_loader_that_cannot_be_used_is_not_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    loader = TonePlugin().claim_checkpoint(HEADER)
+    monkeypatch.setattr(loader, "name", None)
+    plugin = SimpleNamespace(
+        claim_checkpoint=hookimpl(lambda header: loader), claimed_types=hookimpl(lambda: [(1, "tone")])
+    )
+    plugins = of(a=plugin)
+    assert plugins.claimed_types() == {}
+    assert plugins.problems == ["Plugin a: its loader has no name or no kind."]
+
+
 def test_a_name_in_use_is_reported_and_the_first_keeps_it() -> None:
     first = TonePlugin()
     plugins = of(tones=first)
@@ -190,6 +241,19 @@ def test_the_other_name_of_a_switch_is_a_name_in_use_too() -> None:
     )
     plugins.generation_options()
     assert plugins.problems == ["Plugin b: declares --dull otherwise than plugin a; a's is used."]
+
+
+@pytest.mark.parametrize("flag", ["/foo", "+x", "--a\x1b[31mb", "--é"[:2] + "é "])
+def test_what_is_no_flag_is_reported_and_left_out(flag: str) -> None:
+    plugins = of(a=hook("generation_options", [click.Option([flag, "value"])]))
+    assert plugins.generation_options()["a"].options == []
+    assert plugins.problems[0].endswith(" is no flag: hyphens, letters and digits are allowed.")
+
+
+def test_a_plugin_that_declares_an_option_twice_has_it_once() -> None:
+    plugins = of(a=hook("generation_options", [options.top_k(), options.top_k(default=3)]))
+    assert len(plugins.generation_options()["a"].options) == 1
+    assert plugins.problems == ["Plugin a: declares --top-k twice; the first is used."]
 
 
 def test_what_is_no_option_is_reported_and_left_out() -> None:
@@ -278,10 +342,29 @@ def test_what_is_no_command_is_reported() -> None:
 
 
 def test_a_problem_is_one_printable_line() -> None:
-    name = "a\n\x1b[31mtrain"
+    name = "a\n\x1b[31mtrain"  # named as it is reported
     plugins = of(a=SimpleNamespace(register_commands=hookimpl(lambda cli: cli.commands.update({name: None}))))
     plugins.register_commands(click.Group("distill"))
     assert plugins.problems == ["Plugin a: the command a [31mtrain is a NoneType, not a Command."]
+
+
+@pytest.mark.parametrize("name", [3, "", "two words", "--flag", "\x1b[31mred"])
+def test_a_command_whose_name_cannot_be_typed_is_left_out(name: object) -> None:
+    plugins = of(
+        a=SimpleNamespace(register_commands=hookimpl(lambda cli: cli.commands.update({name: click.Command("x")})))
+    )
+    assert plugins.register_commands(click.Group("distill")) == {}
+    assert plugins.problems[0].endswith(" has no name that can be typed.")
+
+
+def test_a_command_that_breaks_the_help_is_left_out() -> None:
+    class Torn(click.Command):
+        def get_short_help_str(self, limit: int = 45) -> str:
+            raise ZeroDivisionError("torn")
+
+    plugins = of(a=SimpleNamespace(register_commands=hookimpl(lambda cli: cli.add_command(Torn("train")))))
+    assert plugins.register_commands(click.Group("distill")) == {}
+    assert plugins.problems == ["Plugin a: ZeroDivisionError: torn."]
 
 
 @pytest.mark.parametrize("missing", ["name", "kind"])
@@ -380,6 +463,12 @@ def test_plugins_are_asked_in_their_order_unless_they_say_otherwise(order: dict[
     found = plugins.read_header(Path("m"))
     assert found is not None
     assert found.path == Path("b" if "tryfirst" in order else "a")
+
+
+@pytest.mark.parametrize("values", [{"path": "m.tone"}, {"fields": None}])
+def test_a_header_has_a_path_and_fields(values: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match="the path of a header is a Path, its fields are a mapping"):
+        CheckpointHeader(**{"path": Path("m"), "version": 1, "model_type": None} | values)
 
 
 @pytest.mark.parametrize(("version", "model_type"), [("1", None), (True, None), (1.0, None), (1, b"x"), (None, "x")])

@@ -75,7 +75,7 @@ def test_a_model_in_place_is_not_overwritten(cli: Cli, plugins: Plugins, recordi
     (tmp_path / "mine.safetensors").write_text("mine")
     refused = cli("make-texture", recording, "mine.safetensors", plugins=plugins)
     assert (refused.code, refused.errors) == (
-        1, ["Error: mine.safetensors is there already. Give another name."]
+        1, ["Error: File exists (mine.safetensors)."]
     )  # fmt: skip
     assert (tmp_path / "mine.safetensors").read_text() == "mine"
 
@@ -108,9 +108,10 @@ def test_the_header_is_read_without_the_weights(plugins: Plugins, tmp_path: Path
 @pytest.mark.parametrize(
     "content",
     [b"", b"\x00" * 9, (2**40).to_bytes(8, "little") + b"{}", (2).to_bytes(8, "little") + b"{}",
-     (19).to_bytes(8, "little") + b'{"__metadata__": 1}',
+     (36).to_bytes(8, "little") + b'{"__metadata__": {"version": "1.0"}}',
+     (59).to_bytes(8, "little") + b'{"__metadata__": {"version": "1.0", "model_type": "grain"}}',
      (0).to_bytes(8, "little") + b'{"__metadata__": {"version": "1", "model_type": "texture"}}'],
-    ids=["empty", "zeros", "header-of-a-terabyte", "no-metadata", "odd-metadata", "header-of-nothing"],
+    ids=["empty", "zeros", "header-of-a-terabyte", "no-metadata", "no-type", "other-type", "header-of-nothing"],
 )  # fmt: skip
 def test_other_files_are_left_to_others(plugins: Plugins, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "other.safetensors"
@@ -119,7 +120,9 @@ def test_other_files_are_left_to_others(plugins: Plugins, tmp_path: Path, conten
     assert plugins.problems == []
 
 
-@pytest.mark.parametrize("text", ['{"__metadata__": {"version"', '{"a":' + "[" * 100_000], ids=["cut", "deep"])
+@pytest.mark.parametrize(
+    "text", ['{"__metadata__": {"version"', '{"a":' + "[" * 100_000, '{"__metadata__": 1}'], ids=["cut", "deep", "odd"]
+)
 def test_a_damaged_header_is_refused(plugins: Plugins, tmp_path: Path, text: str) -> None:
     path = tmp_path / "torn.safetensors"
     path.write_bytes(len(text).to_bytes(8, "little") + text.encode())
@@ -127,10 +130,43 @@ def test_a_damaged_header_is_refused(plugins: Plugins, tmp_path: Path, text: str
         plugins.read_header(path)
 
 
-def test_spectra_of_another_shape_are_refused(cli: Cli, plugins: Plugins, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("shape", "rate", "said"),
+    [
+        ([3, 5], "48000", "odd has spectra [3, 5] at 48000 Hz, which are no texture."),
+        ([0, 2049], "48000", "odd has spectra [0, 2049] at 48000 Hz, which are no texture."),
+        ([3, 2049], "0", "odd has spectra [3, 2049] at 0 Hz, which are no texture."),
+        ([3, 2049], "fast", "odd does not hold a texture: invalid literal for int() with base 10: 'fast'"),
+    ],
+)
+def test_what_is_no_texture_is_refused(
+    cli: Cli, plugins: Plugins, tmp_path: Path, shape: list[int], rate: str, said: str
+) -> None:
     from safetensors.numpy import save_file
 
-    said = {"version": "1", "model_type": "texture", "sample_rate": "48000"}
-    save_file({"spectra": np.zeros((3, 5), np.float32)}, tmp_path / "odd.safetensors", said)
+    metadata = {"version": "1", "model_type": "texture", "sample_rate": rate}
+    save_file({"spectra": np.zeros(shape, np.float32)}, tmp_path / "odd.safetensors", metadata)
     refused = cli("generate", "odd.safetensors", plugins=plugins)
-    assert (refused.code, refused.errors) == (1, ["Error: odd has spectra [3, 5]; [frames, 2049] is needed."])
+    assert (refused.code, refused.errors) == (1, [f"Error: {said}"])
+
+
+def test_what_a_file_says_reaches_the_terminal_clean(cli: Cli, plugins: Plugins, tmp_path: Path) -> None:
+    header = {
+        "__metadata__": {"version": "1", "model_type": "texture", "sample_rate": "48000"},
+        "spectra": {"dtype": "\x1b[2J\n\x07", "shape": [1, 2049], "data_offsets": [0, 0]},
+    }
+    text = json.dumps(header, ensure_ascii=False).replace("\\u001b", "\x1b").encode()
+    (tmp_path / "odd.safetensors").write_bytes(len(text).to_bytes(8, "little") + text)
+    refused = cli("generate", "odd.safetensors", plugins=plugins)
+    assert refused.code == 1
+    assert len(refused.errors) == 1
+    assert refused.err[:-1].isprintable()
+
+
+def test_a_recording_that_cannot_be_read_is_one_line(cli: Cli, plugins: Plugins, tmp_path: Path) -> None:
+    (tmp_path / "text.wav").write_text("text")
+    refused = cli("make-texture", "text.wav", "x.safetensors", plugins=plugins)
+    assert (refused.code, refused.errors) == (
+        2, ["Error: text.wav cannot be read: Format not recognised."]
+    )  # fmt: skip
+    assert not (tmp_path / "x.safetensors").exists()

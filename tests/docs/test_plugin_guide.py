@@ -75,7 +75,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path = environment.project / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(content)
-    environment.run("pip", *line_of_guide(".venv/bin/pip wheel"), "-q")
+    environment.run("pip", *line_of_guide(".venv/bin/pip wheel"), "-q", "--no-build-isolation")  # without an index
     [built] = (environment.project / "dist").iterdir()
     return built
 

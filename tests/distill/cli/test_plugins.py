@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from tones import TonePlugin
 
 from distill import hookimpl, options
 from distill.cli import build, run
+from distill.errors import DistillError, DistillWarning, Terminated
 from distill.plugins import Plugins, discover
 
 BROKEN = EntryPoint("broken", "not_a_module", "distill")
@@ -60,7 +62,7 @@ def test_a_broken_plugin_is_listed_with_its_error_and_nothing_goes_to_stderr(cli
     result = cli("plugins", plugins=plugins)
     assert (result.code, result.err) == (0, "")
     assert result.out.split("\n\n")[2].splitlines() == [
-        "broken (not installed)", "  error     ModuleNotFoundError: No module named 'not_a_module'"
+        "broken (of no distribution)", "  error     ModuleNotFoundError: No module named 'not_a_module'"
     ]  # fmt: skip
     plugins.load(BROKEN)
     listed = json.loads(cli("plugins", "--json", plugins=plugins).out)
@@ -106,15 +108,30 @@ def test_times_names_a_plugin_that_imports_torch_at_the_top(
     plugins.load(BROKEN)
     slow, quick, broken = cli("plugins", "--times", plugins=plugins).out.split("\n\n")
     assert re.search(
-        r"^  import    [\d.]+ ms; imports numpy and torch at the top, which slows every command$", slow, re.M
+        r"^  startup   [\d.]+ ms; imports numpy and torch too early, which slows every command$", slow, re.M
     )
-    assert re.search(r"^  import    [\d.]+ ms$", quick, re.M)
-    assert "  import    cannot be imported alone\n" in broken
+    assert re.search(r"^  startup   [\d.]+ ms$", quick, re.M)
+    assert "  startup   does not load\n" in broken
     plugins = Plugins()
     plugins.load(EntryPoint("slow_one", "slow_one:plugin", "distill"))
     [described] = json.loads(cli("plugins", "--times", "--json", plugins=plugins).out)
-    assert described["import"]["heavy"] == ["numpy", "torch"]
-    assert described["import"]["seconds"] > 0.01
+    assert described["startup"]["heavy"] == ["numpy", "torch"]
+    assert described["startup"]["seconds"] > 0.01
+
+
+def test_times_counts_what_a_plugin_imports_to_add_its_commands(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = "from distill import hookimpl\n@hookimpl\ndef register_commands(cli): import numpy\n"
+    (tmp_path / "late_one.py").write_text(body)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    plugins = Plugins()
+    plugins.load(EntryPoint("late", "late_one", "distill"))
+    plugins.load(EntryPoint("typo", "late-one", "distill"))
+    late, typo = json.loads(cli("plugins", "--times", "--json", plugins=plugins).out)
+    assert late["startup"]["heavy"] == ["numpy"]
+    assert typo["startup"] is None
+    assert typo["errors"] == ["its entry point is 'late-one', not a module or module:attribute"]
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -219,10 +236,120 @@ def test_problems_found_on_the_way_are_told_when_they_are_found(cli: Cli, tmp_pa
     assert refused.errors[1].startswith("Error: No loader named 'other'")
 
 
-def test_one_program_can_be_called_again(tmp_path: Path) -> None:
+def test_one_program_can_be_called_again(capsys: pytest.CaptureFixture[str]) -> None:
     program = build(discover())
+    shown = set()
     for _ in range(2):
-        assert run(program, ["generate", str(tmp_path / "missing")]) == 1
+        assert program.main(["generate", "--help"], prog_name="distill", standalone_mode=False) == 0
+        shown.add(capsys.readouterr().out)
+    assert len(shown) == 1
+
+
+class Panic(BaseException):
+    """As extension modules raise that are not written in Python."""
+
+
+def raises(error: BaseException) -> Any:
+    def call(*_: object, **__: object) -> Any:
+        raise error
+
+    return call
+
+
+@pytest.mark.parametrize("error", [Panic("at\nonce"), SystemExit(0), GeneratorExit()], ids=repr)
+def test_whatever_a_plugin_raises_is_one_line(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    (tmp_path / "hum.tone").touch()
+    torn = SimpleNamespace(generation_options=hookimpl(lambda: raises(error)()))
+    shown = cli("generate", "--help", plugins=of(tones=TonePlugin(), torn=torn))
+    assert (shown.code, len(shown.errors)) == (0, 1)
+    assert shown.errors[0].startswith(f"Warning: Plugin torn: {type(error).__name__}")
+    for name in ("count_chunks", "generate"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"tones.Tone.{name}", raises(error))
+            result = cli("generate", "hum.tone", "-d", 0.1, plugins=of(tones=TonePlugin()))
+        assert (result.code, result.out, len(result.errors)) == (1, "", 1)
+        assert f"Loader tone of plugin tones broke while generating with hum: {type(error).__name__}" in result.err
+
+
+@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (Terminated(), 143)], ids=repr)
+def test_an_interruption_in_a_plugin_ends_the_program(cli: Cli, error: BaseException, code: int) -> None:
+    for hooks in ({"generation_options": lambda: raises(error)()}, {"register_commands": lambda cli: raises(error)()}):
+        plugin = SimpleNamespace(**{name: hookimpl(call) for name, call in hooks.items()})
+        result = cli("generate", "--help", plugins=of(torn=plugin))
+        assert (result.code, result.out) == (code, "")
+        assert "torn" not in result.err
+
+
+def test_what_finding_the_plugins_raises_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(raises(UnicodeDecodeError("utf-8", b"x", 0, 1, "torn")), ["--help"]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("Error: distill or a plugin broke: UnicodeDecodeError")
+
+
+def test_what_a_plugin_prints_does_not_reach_stdout(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "hum.tone").touch()
+    (tmp_path / "loud_one.py").write_text("print('loud')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr("tones.Tone.count_chunks", lambda self, request: sys.stdout.write("loud"))
+    plugins = of(tones=TonePlugin())
+    plugins.load(EntryPoint("loud", "loud_one", "distill"))
+    assert capsys.readouterr() == ("", "loud\n")
+    result = cli("generate", "hum.tone", "-d", 0.1, "--json", plugins=plugins)
+    assert "loud" in result.err
+    assert len(json.loads(result.out)) == 1
+
+
+@pytest.mark.parametrize("flag", ["--plugins", "--brought"])
+def test_an_option_may_be_named_as_the_program_names_its_own_things(cli: Cli, tmp_path: Path, flag: str) -> None:
+    (tmp_path / "hum.tone").touch()
+    other = SimpleNamespace(generation_options=hookimpl(lambda: [click.Option([flag])]))
+    result = cli("generate", "hum.tone", "-d", 0.1, flag, "x", plugins=of(tones=TonePlugin(), other=other))
+    assert result.errors == [f"Warning: {flag} is not supported for TONE models. Ignored."]
+
+
+def test_a_plugin_with_nothing_to_show_leaves_the_help_whole(cli: Cli) -> None:
+    class Torn(click.Option):
+        def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
+            raise ZeroDivisionError("torn")
+
+    secret = SimpleNamespace(generation_options=hookimpl(lambda: [click.Option(["--secret"], hidden=True)]))
+    torn = SimpleNamespace(generation_options=hookimpl(lambda: [Torn(["--torn"])]))
+    result = cli("generate", "--help", plugins=of(secret=secret, torn=torn))
+    assert (result.code, result.errors) == (0, ["Warning: Plugin torn: ZeroDivisionError: torn."])
+    assert "secret" not in result.out
+
+
+def test_what_a_command_returns_is_no_exit_code(cli: Cli) -> None:
+    def register(cli: click.Group) -> None:
+        cli.add_command(click.Command("five", callback=lambda: 5))
+        cli.add_command(click.Command("six", callback=lambda: click.get_current_context().exit(6)))
+
+    plugins = of(p=SimpleNamespace(register_commands=hookimpl(register)))
+    assert [cli(name, plugins=plugins).code for name in ("five", "six")] == [0, 6]
+
+
+def test_errors_and_warnings_are_one_printable_line(cli: Cli) -> None:
+    def register(cli: click.Group) -> None:
+        @cli.command("hostile")
+        def hostile() -> None:
+            warnings.warn("a\n\x1b[2Jb", DistillWarning, 2)
+            raise DistillError("c\n\x1b[2Jd")
+
+    result = cli("hostile", plugins=of(p=SimpleNamespace(register_commands=hookimpl(register))))
+    assert result.errors == ["Warning: a [2Jb", "Error: c [2Jd"]
+
+
+def test_a_plugin_that_is_not_chosen_is_not_said_to_be_missing(
+    cli: Cli, vqvae_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISTILL_PLUGINS", "vae")
+    [line] = cli("generate", vqvae_file).errors
+    assert line.startswith("Error: No plugin that DISTILL_PLUGINS chooses loads ")
+    assert line.endswith("It chooses: vae.")
 
 
 def test_an_option_type_that_breaks_is_one_line(cli: Cli) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import hum
 import pytest
 
 from distill.testing import CHECKS, ConformanceError, Subject, check_loader, parametrize_with_checks
+from distill.testing.checks import check_header_is_pure, check_long_files_come_in_chunks, check_options_are_honoured
 
 SOUND = Path(hum.__file__).read_text()
 
@@ -81,7 +84,13 @@ BREAKAGES = [
         meant="header_is_pure",
         old="if file.read(4) != MAGIC",
         new='path.with_suffix(".seen").touch()\n        if file.read(4) != MAGIC',
-        said="read_header writes",
+        said="read_header opens ",
+    ),
+    Breakage(
+        meant="header_is_pure",
+        old="if file.read(4) != MAGIC",
+        new='path.with_suffix(".seen").mkdir(exist_ok=True)\n        if file.read(4) != MAGIC',
+        said="read_header calls os.mkdir",
     ),
     Breakage(
         meant="header_is_pure",
@@ -118,6 +127,18 @@ BREAKAGES = [
         old="self.levels = levels",
         new="self.levels = levels * (1 + np.random.random() / 9)",
         said="loaded anew",
+    ),
+    Breakage(
+        meant="imports_are_light",
+        old="PLUGIN_API = 1",
+        new="PLUGIN_API = 1\n@hookimpl\ndef register_commands(cli): import torch",
+        said="register_commands imports numpy and torch",
+    ),
+    Breakage(
+        meant="imports_are_light",
+        old='return [(3, "hum")]',
+        new='import numpy\n    return [(3, "hum")]',
+        said="claimed_types imports numpy",
     ),
     Breakage(
         meant="seed_is_honoured",
@@ -173,13 +194,19 @@ BREAKAGES = [
         meant="long_files_come_in_chunks",
         old="CHUNK = 4000",
         new="CHUNK = 10**7",
-        said="twice as long of up to",
+        said="twice those of one half as long",
     ),
     Breakage(
         meant="damaged_files_are_refused",
         old='if len(data) != 4 * header.fields["partials"]',
         new="if len(data) % 4",
         said="as if it were whole",
+    ),
+    Breakage(
+        meant="damaged_files_are_refused",
+        old='raise CheckpointError(f"{header.name} is',
+        new='raise RequestError(f"{header.name} is',
+        said="raises RequestError",
     ),
     Breakage(
         meant="damaged_files_are_refused",
@@ -196,7 +223,7 @@ BREAKAGES = [
     Breakage(
         meant="options_are_honoured",
         old="> 90",
-        new="> -1",
+        new="!= 0",
         said="--wobble refuses every value tried",
     ),
     Breakage(
@@ -208,8 +235,8 @@ BREAKAGES = [
     Breakage(
         meant="nothing_is_printed",
         old="PLUGIN_API = 1",
-        new="print('hello')\nPLUGIN_API = 1",
-        said="it prints ['hello']",
+        new="print('hello', end='')\nPLUGIN_API = 1",
+        said="it prints 'hello'",
     ),
 ]
 IMPLIED = {"sound_is_deterministic": {"check_files_do_not_depend_on_their_batch"}}
@@ -227,6 +254,7 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixt
     def make(old: str, new: str) -> Any:
         assert SOUND.count(old) == 1, old
         name = "hum_" + re.sub(r"\W+", "_", request.node.name)[-60:]
+        name += f"_{len(list(tmp_path.iterdir()))}"
         (tmp_path / f"{name}.py").write_text(SOUND.replace(old, new))
         monkeypatch.syspath_prepend(str(tmp_path))
         return importlib.import_module(name)
@@ -270,6 +298,58 @@ def test_an_option_that_cannot_be_guessed_asks_for_an_example(broken: Callable[.
         make()
     make(examples={"bright": ["yes"]})
     make(examples={"bright": []})
+
+
+class Shape(Enum):
+    """Values of an option."""
+
+    SOFT = 0
+    HARD = 1
+
+
+@pytest.mark.parametrize(
+    ("declared", "used"),
+    [
+        ('click.Option(["--bright"], type=float)', "request.options['bright']"),
+        ('click.Option(["--bright"], type=float, default=lambda: 0.0)', "request.options['bright']"),
+        ('click.Option(["--bright"], type=float, multiple=True, default=(1.0,))',
+         "sum(request.options['bright']) != 1"),
+        ('click.Option(["--bright"], type=click.FloatRange(0, 1, min_open=True), default=0.5)',
+         "request.options['bright'] > 0.6"),
+        ('click.Option(["--bright"], type=int, nargs=2, default=(0, 1))', "request.options['bright'] != (0, 1)"),
+        ('click.Option(["--bright"], type=click.Choice(["soft", "hard"]), default="soft")',
+         "request.options['bright'] == 'hard'"),
+        ('click.Option(["--bright"], type=click.Choice(__import__("shapes").Shape), default="SOFT")',
+         "request.options['bright'].value"),
+        ('click.Option(["--bright"], count=True)', "request.options['bright']"),
+    ],
+)  # fmt: skip
+def test_options_of_any_kind_can_be_sound(
+    broken: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, declared: str, used: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "shapes", sys.modules[__name__])
+    text = SOUND.replace('click.Option(["--bright/--dull"], default=False, help="Saturation.")', declared)
+    monkeypatch.setattr(sys.modules[__name__], "SOUND", text)
+    check_options_are_honoured(Subject(broken('request.options["bright"]', used), hum.write_checkpoint))
+    with pytest.raises(ConformanceError, match="--bright changes nothing"):
+        check_options_are_honoured(Subject(broken('if request.options["bright"]', "if 0"), hum.write_checkpoint))
+
+
+def test_an_option_that_matters_beside_another_is_tried_beside_it(broken: Callable[..., Any]) -> None:
+    used = 'request.options["bright"] and wobble'
+    module = broken('request.options["bright"]', used)
+    with pytest.raises(ConformanceError, match="--bright changes nothing"):
+        check_options_are_honoured(Subject(module, hum.write_checkpoint))
+    check_options_are_honoured(Subject(module, hum.write_checkpoint, {"bright": ["--wobble 20"]}))
+
+
+def test_a_model_of_long_chunks_is_sound(broken: Callable[..., Any]) -> None:
+    check_long_files_come_in_chunks(Subject(broken("CHUNK = 4000", "CHUNK = 480_000"), hum.write_checkpoint))
+
+
+def test_a_header_may_hold_what_does_not_compare(broken: Callable[..., Any]) -> None:
+    module = broken('"start": file.tell()', '"start": file.tell(), "x": object()')
+    check_header_is_pure(Subject(module, hum.write_checkpoint))
 
 
 def test_a_name_that_is_not_installed_says_so() -> None:
