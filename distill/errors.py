@@ -5,6 +5,13 @@ A message says what was found, what is allowed, and what would help.
 
 from __future__ import annotations
 
+import os
+
+
+def traceback_wanted() -> bool:
+    """Whether `DISTILL_TRACEBACK` in the environment asks where errors come from."""
+    return bool(os.environ.get("DISTILL_TRACEBACK"))
+
 
 class DistillError(Exception):
     """Something a user can cause or mend. `exit_code` is what the program ends with: 1, failed."""

@@ -6,6 +6,7 @@ import difflib
 import os
 import re
 import sys
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -19,7 +20,7 @@ import pluggy
 
 from distill import checkpoint, hookspecs
 from distill.checkpoint import CheckpointHeader
-from distill.errors import INTERRUPTIONS, CheckpointError
+from distill.errors import INTERRUPTIONS, CheckpointError, traceback_wanted
 from distill.hookspecs import GROUP, PLUGIN_API
 from distill.models import ModelLoader
 from distill.text import clean, describe, represent
@@ -117,9 +118,9 @@ class Plugins:
         """The name and the version of the distribution that brought the plugin `name`."""
         return self._loaded[name].distribution
 
-    def register(self, plugin: object, name: str, point: EntryPoint | None = None) -> None:
+    def register(self, plugin: object, name: str) -> None:
         """Add `plugin` under `name`. One that the host cannot work with is reported and left out."""
-        found = self._find(name, point)
+        found = self._find(name)
         with self._isolated(found):
             self._register(plugin, found)
 
@@ -133,7 +134,7 @@ class Plugins:
 
     def miss(self, name: str) -> None:
         """Report that the plugin `name` was asked for and is not installed."""
-        self._report(self._find(name, None), "named in DISTILL_PLUGINS but not installed")
+        self._report(self._find(name), "named in DISTILL_PLUGINS but not installed")
 
     def read_header(self, path: Path) -> CheckpointHeader | None:
         """The header of the file at `path` from the first plugin that knows its container, else the host's own."""
@@ -243,7 +244,7 @@ class Plugins:
             else:
                 found.hooks.append(caller.name)
 
-    def _find(self, name: str, point: EntryPoint | None) -> Plugin:
+    def _find(self, name: str, point: EntryPoint | None = None) -> Plugin:
         self.found.append(Plugin(name, point))
         return self.found[-1]
 
@@ -269,6 +270,8 @@ class Plugins:
             self._report(plugin, str(breach))
         except BaseException as error:  # a stranger's code: whatever is wrong with it is not ours
             self._report(plugin, describe(error))
+            if traceback_wanted():
+                traceback.print_exc()
 
     def _report(self, plugin: Plugin, problem: str) -> None:
         error = clean(problem, 200)

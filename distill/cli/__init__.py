@@ -14,7 +14,7 @@ import click
 
 from distill.cli import generate
 from distill.cli import plugins as plugins_command
-from distill.errors import INTERRUPTIONS, DistillError, DistillWarning, PluginError, Terminated
+from distill.errors import INTERRUPTIONS, DistillError, DistillWarning, PluginError, Terminated, traceback_wanted
 from distill.plugins import Plugins, discover
 from distill.text import clean, describe
 
@@ -89,7 +89,6 @@ def run(find: Callable[[], Plugins], arguments: list[str]) -> int:
 
     What a user or a plugin can cause ends in one line on stderr.
     """
-    traceback = bool(os.environ.get("DISTILL_TRACEBACK"))
     with warnings.catch_warnings():
         warnings.simplefilter("always", DistillWarning)
         warnings.showwarning = _show_warning  # type: ignore[assignment]
@@ -108,7 +107,7 @@ def run(find: Callable[[], Plugins], arguments: list[str]) -> int:
         except Terminated:
             return 143
         except DistillError as error:
-            if traceback:
+            if traceback_wanted():
                 raise
             fail(str(error))
             return error.exit_code
@@ -116,13 +115,13 @@ def run(find: Callable[[], Plugins], arguments: list[str]) -> int:
             sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - so that Python's own flush at exit is quiet
             return 1
         except OSError as error:
-            if traceback:
+            if traceback_wanted():
                 raise
             where = f" ({clean(str(error.filename), 200)})" if error.filename else ""
             fail(f"{error.strerror or error}{where}.")
             return 1
         except UnicodeEncodeError as error:
-            if traceback:
+            if traceback_wanted():
                 raise
             fail(f"A name cannot be written in this system's encoding, {error.encoding}. Set PYTHONUTF8=1.")
             return 1
@@ -132,7 +131,7 @@ def run(find: Callable[[], Plugins], arguments: list[str]) -> int:
         except SystemExit:
             raise
         except BaseException as error:  # of a plugin, or of ours
-            if traceback:
+            if traceback_wanted():
                 raise
             fail(f"distill or a plugin broke: {describe(error)}. Set DISTILL_TRACEBACK=1 to see where.")
             return 1

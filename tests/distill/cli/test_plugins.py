@@ -375,6 +375,18 @@ def test_with_a_traceback_asked_for_a_breakage_is_raised(cli: Cli, monkeypatch: 
         cli("x", plugins=of(p=plugin))
 
 
+def test_with_a_traceback_asked_for_a_hook_that_breaks_shows_where_and_all_goes_on(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISTILL_TRACEBACK", "1")
+    plugins = of(torn=SimpleNamespace(generation_options=hookimpl(raises(ZeroDivisionError("torn")))))
+    plugins.load(BROKEN)
+    result = cli("generate", "--help", plugins=plugins)
+    assert result.code == 0
+    assert f'File "{__file__}"' in result.err
+    assert "Warning: Plugin torn: ZeroDivisionError: torn." in result.errors
+
+
 def test_an_option_withheld_for_a_conflict_has_its_own_default_and_the_model_generates(
     cli: Cli, tmp_path: Path
 ) -> None:
