@@ -282,10 +282,38 @@ def test_an_interruption_in_a_plugin_ends_the_program(cli: Cli, error: BaseExcep
         assert "torn" not in result.err
 
 
-def test_what_finding_the_plugins_raises_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(raises(UnicodeDecodeError("utf-8", b"x", 0, 1, "torn")), ["--help"]) == 1
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (KeyboardInterrupt(), 130, "Error: Interrupted. Finished files are kept."),
+        (Terminated(), 143, ""),
+        (DistillError("no corpus"), 1, "Error: no corpus"),
+        (Panic("torn"), 1, "Error: The command train of plugin a broke: Panic: torn. "
+                           "Set DISTILL_TRACEBACK=1 to see where."),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_what_a_plugins_command_raises_is_answered(cli: Cli, error: BaseException, code: int, said: str) -> None:
+    plugin = SimpleNamespace(
+        register_commands=hookimpl(lambda cli: cli.add_command(click.Command("train", callback=raises(error))))
+    )
+    result = cli("train", plugins=of(a=plugin))
+    assert (result.code, result.err.strip()) == (code, said)
+
+
+def test_a_plugins_command_may_end_the_program(cli: Cli) -> None:
+    plugin = SimpleNamespace(
+        register_commands=hookimpl(lambda cli: cli.add_command(click.Command("train", callback=raises(SystemExit(4)))))
+    )
+    with pytest.raises(SystemExit, match="4"):
+        cli("train", plugins=of(a=plugin))
+
+
+@pytest.mark.parametrize("error", [UnicodeDecodeError("utf-8", b"x", 0, 1, "torn"), Panic("torn")], ids=repr)
+def test_what_finding_the_plugins_raises_is_one_line(capsys: pytest.CaptureFixture[str], error: BaseException) -> None:
+    assert run(raises(error), ["--help"]) == 1
     [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith("Error: distill or a plugin broke: UnicodeDecodeError")
+    assert line.startswith(f"Error: distill or a plugin broke: {type(error).__name__}")
 
 
 def test_what_a_plugin_prints_does_not_reach_stdout(
