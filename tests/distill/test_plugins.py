@@ -288,6 +288,8 @@ def test_an_option_that_others_would_feel_is_reported_and_left_out(option: click
     assert declared["a"].withheld.keys() == {option.name}
     [said] = plugins.problems
     assert said.startswith(f"Plugin a: {problem}")
+    assert said.endswith(".")
+    assert not said.endswith("..")
 
 
 def test_a_plugin_can_add_commands() -> None:
