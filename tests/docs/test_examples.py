@@ -18,6 +18,7 @@ from distill.plugins import Plugins
 from distill.testing import parametrize_with_checks
 
 RATE = 22050
+TEXTURE = b'{"__metadata__": {"version": "1", "model_type": "texture"}}'
 
 
 def small_model(folder: Path) -> Path:
@@ -107,10 +108,10 @@ def test_the_header_is_read_without_the_weights(plugins: Plugins, tmp_path: Path
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\x00" * 9, (2**40).to_bytes(8, "little") + b"{}", (2).to_bytes(8, "little") + b"{}",
+    [b"", b"\x00" * 9, (2**40).to_bytes(8, "little") + TEXTURE, (2).to_bytes(8, "little") + b"{}",
      (36).to_bytes(8, "little") + b'{"__metadata__": {"version": "1.0"}}',
      (59).to_bytes(8, "little") + b'{"__metadata__": {"version": "1.0", "model_type": "grain"}}',
-     (0).to_bytes(8, "little") + b'{"__metadata__": {"version": "1", "model_type": "texture"}}'],
+     (0).to_bytes(8, "little") + TEXTURE],
     ids=["empty", "zeros", "header-of-a-terabyte", "no-metadata", "no-type", "other-type", "header-of-nothing"],
 )  # fmt: skip
 def test_other_files_are_left_to_others(plugins: Plugins, tmp_path: Path, content: bytes) -> None:
