@@ -91,9 +91,9 @@ def generation_options() -> list[click.Option]:  # type: ignore[empty-body]
     """Give the options this plugin's models understand in `distill generate`.
 
     Their values reach the model as `GenerationRequest.options`, by parameter name. Where `distill.options` has a
-    declaration, use it, so that the option means the same for every model; its default may differ. Two plugins may
-    give the same declaration; where two declare one name differently, the first keeps it, the other is reported, and
-    its models get that option's default. Given with another plugin's model, each is warned about and ignored; so an
+    declaration, use it, so that the option means the same for every model; the default may be the plugin's own. Where
+    two plugins declare one name differently, the first keeps it, the other is reported, and its models get their own
+    default. Given with another plugin's model, each is warned about and ignored; so an
     option may not be required, prompt, be eager or have a callback.
 
         @hookimpl

@@ -59,14 +59,26 @@ def number(
     `unit` is shown after the range ("ms"); `default_means` replaces the default's figure in the help.
     """
     kind = Number(low, high, integer=integer, unit=unit)
-    shown = default_means or f"default {_plain(default or 0)}"
-    return click.Option(
+    return _NumberOption(
         names,
         type=kind,
         default=default,
         metavar=metavar or ("N" if integer else "X"),
-        help=f"{help}  [{kind.allowed}; {shown}]",
+        help=help,
+        shown=f"[{kind.allowed}; {default_means or f'default {_plain(default or 0)}'}]",
     )
+
+
+class _NumberOption(click.Option):
+    """An option whose help ends with what is `shown`. That is no part of its declaration: defaults may differ."""
+
+    def __init__(self, *arguments: Any, shown: str, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self._shown = shown
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        record = super().get_help_record(ctx)
+        return None if record is None else (record[0], f"{record[1]}  {self._shown}")
 
 
 def temperature(default: float = 1.0) -> click.Option:

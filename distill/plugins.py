@@ -46,11 +46,12 @@ class ClaimedType:
 class Declared:
     """What a plugin's models understand in `distill generate`.
 
-    `options` are on the command line. `withheld` are the defaults, by parameter name, of those that could not be.
+    `options` are on the command line. `defaults`, by parameter name, are the plugin's own, also those of options that
+    could not be put there.
     """
 
     options: list[click.Option] = field(default_factory=list)
-    withheld: dict[str, Any] = field(default_factory=dict)
+    defaults: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -167,25 +168,15 @@ class Plugins:
         for plugin, ask in self._implementations("claimed_types"):
             with self._isolated(plugin):
                 for pair in _of_kind(ask(), list, "claimed_types") or []:
-                    try:
-                        version, model_type = pair
-                        header = CheckpointHeader(Path(plugin.name), version, model_type)
-                    except (TypeError, ValueError):
-                        raise _BreachError(f"claimed_types has {clean(pair)}, not (version, model_type)") from None
-                    loader = loaders[plugin.name](header=header) if plugin.name in loaders else None
-                    if not isinstance(loader, ModelLoader):
-                        raise _BreachError(f"claimed_types has {header}, which claim_checkpoint then does not claim")
-                    _name(loader, {})
-                    claimed.setdefault(plugin.name, []).append(
-                        ClaimedType(version, model_type, clean(loader.name), clean(loader.kind))
-                    )
+                    one = _claimed(pair, loaders.get(plugin.name, lambda header: None))
+                    claimed.setdefault(plugin.name, []).append(one)
         return claimed
 
     def generation_options(self, own: Sequence[click.Parameter] = ()) -> dict[str, Declared]:
         """What each plugin declares for `distill generate`, by plugin name; `own` are the host's parameters.
 
-        Plugins may share a declaration. An option whose flag or name is in use otherwise, or that would be felt by
-        the models of others, is reported and left out.
+        Plugins may share a declaration, each with its own default. An option whose flag or name is in use otherwise,
+        or that would be felt by the models of others, is reported and left out.
         """
         taken: dict[str, tuple[str, click.Parameter | None]] = {"-h": (HOST, None), "--help": (HOST, None)}
         taken |= {word: (HOST, parameter) for parameter in own for word in _words(parameter)}
@@ -197,8 +188,7 @@ class Plugins:
             for option in offered:
                 accepted = declared.setdefault(plugin.name, Declared())
                 with self._isolated(plugin):
-                    first = _accept(option, taken, plugin.name, accepted.withheld)
-                    accepted.options.append(first)
+                    _accept(option, taken, plugin.name, accepted)
         return declared
 
     def register_commands(self, cli: click.Group) -> dict[str, str]:
@@ -209,11 +199,7 @@ class Plugins:
             with self._isolated(plugin):
                 ask(cli=brought)
                 for name, command in brought.commands.items():
-                    if not isinstance(command, click.Command):
-                        raise _BreachError(f"the command {name} is a {type(command).__name__}, not a Command")
-                    if not (isinstance(name, str) and _COMMAND.fullmatch(name)):
-                        raise _BreachError(f"the command {clean(name)!r} has no name that can be typed")
-                    command.get_short_help_str()  # what breaks the help, breaks here
+                    _check_command(name, command)
                     if name in owners:
                         self._report(plugin, f"the command {name} is {_whose(owners[name])}; this one is left out")
                         continue
@@ -358,10 +344,32 @@ def _words(parameter: click.Parameter) -> list[str]:
     return [str(parameter.name), *parameter.opts, *parameter.secondary_opts]
 
 
-def _accept(option: object, taken: dict[str, tuple[str, Any]], plugin: str, withheld: dict[str, Any]) -> click.Option:
-    """`option`, or its like that another plugin declared first; its names go to `taken`.
+def _claimed(pair: Any, claim: Callable[..., Any]) -> ClaimedType:
+    """The kind of checkpoint that `pair`, version and model type, names, as `claim` answers for it."""
+    try:
+        version, model_type = pair
+        header = CheckpointHeader(Path("any"), version, model_type)
+    except (TypeError, ValueError):
+        raise _BreachError(f"claimed_types has {clean(pair)}, not (version, model_type)") from None
+    loader = claim(header=header)
+    if not isinstance(loader, ModelLoader):
+        raise _BreachError(f"claimed_types has {header}, which claim_checkpoint then does not claim")
+    return ClaimedType(version, model_type, clean(_name(loader, {})), clean(loader.kind))
 
-    Raises `_BreachError` where it cannot stand beside the others; its default then goes to `withheld`.
+
+def _check_command(name: object, command: object) -> None:
+    """Raise where `command` cannot be one of the program's."""
+    if not isinstance(command, click.Command):
+        raise _BreachError(f"the command {name} is a {type(command).__name__}, not a Command")
+    if not (isinstance(name, str) and _COMMAND.fullmatch(name)):
+        raise _BreachError(f"the command {clean(name)!r} has no name that can be typed")
+    command.get_short_help_str()  # what breaks the help, breaks here
+
+
+def _accept(option: object, taken: dict[str, tuple[str, Any]], plugin: str, declared: Declared) -> None:
+    """Add `option` of `plugin` to what it `declared`, and its names to those `taken`.
+
+    Raises `_BreachError` where it cannot stand beside the others; then only its default is added.
     """
     if not isinstance(option, click.Option):
         raise _BreachError(f"generation_options gave a {type(option).__name__}, not an Option")
@@ -369,20 +377,24 @@ def _accept(option: object, taken: dict[str, tuple[str, Any]], plugin: str, with
     if not all(_FLAG.fullmatch(word) for word in (*option.opts, *option.secondary_opts)):
         raise _BreachError(f"{flag} is no flag: hyphens, letters and digits are allowed")
     option.get_help_record(click.Context(click.Command("generate")))  # what breaks the help, breaks here
-    withheld[str(option.name)] = None
+    declared.defaults.setdefault(str(option.name), None)
     if option.required or option.prompt or option.callback or option.is_eager or not option.expose_value:
         raise _BreachError(f"{flag} is required, prompts, is eager or has a callback, which other models would feel")
-    withheld[str(option.name)] = _default(option, flag)
+    if any(word in _words(earlier) for earlier in declared.options for word in words):
+        raise _BreachError(f"declares {flag} twice; the first is used")
+    declared.defaults[str(option.name)] = _default(option, flag)
     holder, first = next((taken[word] for word in words if word in taken), (plugin, option))
     if holder == HOST:
         raise _BreachError(f"declares {flag}, a name that is distill's own; this one is left out")
-    if holder == plugin and first is not option:
-        raise _BreachError(f"declares {flag} twice; the first is used")
-    if first is not option and first.to_info_dict() != option.to_info_dict():
+    if _declaration(first) != _declaration(option):
         raise _BreachError(f"declares {flag} otherwise than plugin {holder}; {holder}'s is used")
     taken |= dict.fromkeys(words, (holder, first))
-    del withheld[str(option.name)]
-    return first
+    declared.options.append(option)
+
+
+def _declaration(option: click.Option) -> dict[str, Any]:
+    """What of `option` must be alike for plugins to share it: all that click knows of it but the default."""
+    return {key: value for key, value in option.to_info_dict().items() if key != "default"}
 
 
 def _default(option: click.Option, flag: str) -> Any:

@@ -14,12 +14,10 @@ import click
 
 from distill.cli import generate
 from distill.cli import plugins as plugins_command
+from distill.cli.messages import fail, warn, warn_of_problems
 from distill.errors import INTERRUPTIONS, DistillError, DistillWarning, PluginError, Terminated, traceback_wanted
 from distill.plugins import Plugins, discover
 from distill.text import clean, describe
-
-MAX_LINE = 2000
-"""Characters of a warning or an error that are shown."""
 
 _NOT_BREAKAGE: tuple[type[BaseException], ...] = (
     DistillError,
@@ -135,22 +133,6 @@ def run(find: Callable[[], Plugins], arguments: list[str]) -> int:
                 raise
             fail(f"distill or a plugin broke: {describe(error)}. Set DISTILL_TRACEBACK=1 to see where.")
             return 1
-
-
-def warn_of_problems(plugins: Plugins) -> None:
-    """A warning line for each problem with a plugin that was not told yet."""
-    for problem in plugins.new_problems():
-        warn(problem)
-
-
-def warn(message: str) -> None:
-    """One warning line on stderr."""
-    click.echo(f"Warning: {clean(message, MAX_LINE)}", err=True)
-
-
-def fail(message: str) -> None:
-    """One error line on stderr."""
-    click.echo(f"Error: {clean(message, MAX_LINE)}", err=True)
 
 
 def _usage(error: click.ClickException) -> str:

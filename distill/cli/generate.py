@@ -14,6 +14,7 @@ from click.core import ParameterSource
 
 from distill import library, options, outputs, registry
 from distill.audio.formats import BIT_DEPTHS, FORMATS
+from distill.cli.messages import warn, warn_of_problems
 from distill.devices import DEVICES
 from distill.plugins import Declared, Plugins
 
@@ -73,10 +74,11 @@ class _GenerateCommand(click.Command):
         return self._plugins.generation_options(self._own)
 
     def make_context(self, *arguments: Any, **keywords: Any) -> click.Context:
-        from distill.cli import warn_of_problems
-
-        shared = dict.fromkeys(option for declared in self._brought.values() for option in declared.options)
-        self.params = [*self._own, *shared]
+        # Of an option that several declare, the first stands for all; whose default it takes is settled by the claim.
+        shared: dict[str, click.Option] = {}
+        for option in (option for declared in self._brought.values() for option in declared.options):
+            shared.setdefault(str(option.name), option)
+        self.params = [*self._own, *shared.values()]
         warn_of_problems(self._plugins)
         return super().make_context(*arguments, **keywords)
 
@@ -93,17 +95,17 @@ class _GenerateCommand(click.Command):
 
 def _generate(plugins: Plugins, brought: dict[str, Declared], /, model: str, loader: str | None,
               quiet: bool, seed: int | None, **values: Any) -> None:  # fmt: skip
-    from distill.cli import warn, warn_of_problems
-
     try:
         header = registry.identify(plugins, library.resolve(model))
         claim = registry.claim(plugins, header, loader)
     finally:
         warn_of_problems(plugins)
     declared = brought.get(claim.plugin, Declared())
-    for flag in _foreign_flags(declared, brought):
-        warn(f"{flag} is not supported for {claim.loader.kind} models. Ignored.")
-    chosen = declared.withheld | {str(option.name): values[str(option.name)] for option in declared.options}
+    given = _given(brought)
+    known = {str(option.name) for option in declared.options}
+    for name in [name for name in given if name not in known]:
+        warn(f"{given[name]} is not supported for {claim.loader.kind} models. Ignored.")
+    chosen = declared.defaults | {name: values[name] for name in given if name in known}
     claim.check(chosen)
     seed = secrets.randbelow(2**32) if seed is None else seed
     if seed + values["count"] - 1 > MAX_SEED:
@@ -141,9 +143,8 @@ def _generate(plugins: Plugins, brought: dict[str, Declared], /, model: str, loa
             click.echo(outputs.to_json([asdict(f) for f in finished]), nl=False)
 
 
-def _foreign_flags(known: Declared, brought: dict[str, Declared]) -> list[str]:
-    """The flags given on the command line that other plugins understand and the claiming one, `known`, does not."""
+def _given(brought: dict[str, Declared]) -> dict[str, str]:
+    """The flags of those options of plugins that are given, by parameter name."""
     ctx = click.get_current_context()
-    foreign = [o for declared in brought.values() for o in declared.options if o not in known.options]
-    given = [o for o in foreign if ctx.get_parameter_source(str(o.name)) is ParameterSource.COMMANDLINE]
-    return list(dict.fromkeys(o.opts[0] for o in given))
+    flags = {str(option.name): option.opts[0] for declared in brought.values() for option in declared.options}
+    return {n: flag for n, flag in flags.items() if ctx.get_parameter_source(n) is not ParameterSource.DEFAULT}

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from distill import outputs, startup
+from distill.cli.generate import own_parameters
 from distill.plugins import ClaimedType, Declared, Plugin, Plugins
 from distill.text import clean
 
@@ -29,8 +30,6 @@ def command(plugins: Plugins) -> click.Command:
 
 
 def _list(plugins: Plugins, json: bool, times: bool) -> None:
-    from distill.cli.generate import own_parameters
-
     claimed = plugins.claimed_types()
     declared = plugins.generation_options(own_parameters())
     described = []

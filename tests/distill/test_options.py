@@ -34,8 +34,15 @@ def convert(option: click.Option, value: str) -> object:
     ],
 )
 def test_help_ends_with_range_unit_and_default(option: click.Option, ending: str) -> None:
-    assert option.help is not None
-    assert option.help.endswith(f"  {ending}")
+    record = option.get_help_record(click.Context(blank))
+    assert record is not None
+    assert record[1].endswith(f"  {ending}")
+
+
+def test_a_hidden_option_has_no_help() -> None:
+    option = options.top_k()
+    option.hidden = True
+    assert option.get_help_record(click.Context(blank)) is None
 
 
 @pytest.mark.parametrize("value", ["0.1", "2", "2.0", "1e0"])

@@ -202,25 +202,24 @@ def test_a_plugin_may_bring_a_container_of_its_own(tmp_path: Path) -> None:
     assert header.model_type == "tone"
 
 
-def test_plugins_may_share_a_declaration() -> None:
-    plugins = of(
-        a=hook("generation_options", [options.temperature()]),
-        b=hook("generation_options", [options.temperature()]),
-    )
+def test_plugins_may_share_a_declaration_each_with_its_own_default() -> None:
+    plain, warm = options.temperature(), options.temperature(default=0.7)
+    plugins = of(a=hook("generation_options", [plain]), b=hook("generation_options", [warm]))
     declared = plugins.generation_options()
-    assert declared["a"].options == declared["b"].options
+    assert (declared["a"].options, declared["a"].defaults) == ([plain], {"temperature": 1.0})
+    assert (declared["b"].options, declared["b"].defaults) == ([warm], {"temperature": 0.7})
     assert plugins.problems == []
 
 
 @pytest.mark.parametrize(
     ("other", "default"),
     [
-        (options.temperature(default=0.7), 0.7),
         (options.number("--temperature", "-t", help="x", default=1.5, low=0.1, high=3.0), 1.5),
+        (click.Option(["--temperature", "-t"], help="Another thing.", type=options.Number(0.1, 2.0)), None),
         (click.Option(["--temp", "-t"]), None),
         (click.Option(["--heat", "temperature"]), None),
     ],
-    ids=["default", "range", "short flag", "parameter name"],
+    ids=["range", "help", "short flag", "parameter name"],
 )
 def test_an_option_declared_otherwise_is_reported_with_both_names_and_left_out(
     other: click.Option, default: float | None
@@ -230,7 +229,7 @@ def test_an_option_declared_otherwise_is_reported_with_both_names_and_left_out(
     declared = plugins.generation_options()
     assert declared["a"].options == [ours]
     assert [o.name for o in declared["b"].options] == ["top_k"]
-    assert declared["b"].withheld == {other.name: default}
+    assert declared["b"].defaults == {other.name: default, "top_k": 0}
     assert plugins.problems == [f"Plugin b: declares {other.opts[0]} otherwise than plugin a; a's is used."]
 
 
@@ -251,9 +250,11 @@ def test_what_is_no_flag_is_reported_and_left_out(flag: str) -> None:
 
 
 def test_a_plugin_that_declares_an_option_twice_has_it_once() -> None:
-    plugins = of(a=hook("generation_options", [options.top_k(), options.top_k(default=3)]))
-    assert len(plugins.generation_options()["a"].options) == 1
-    assert plugins.problems == ["Plugin a: declares --top-k twice; the first is used."]
+    twice = hook("generation_options", [options.top_k(), options.top_k(default=3)])
+    for plugins in (of(a=twice), of(other=hook("generation_options", [options.top_k()]), a=twice)):
+        declared = plugins.generation_options()["a"]
+        assert (len(declared.options), declared.defaults) == (1, {"top_k": 0})
+        assert plugins.problems == ["Plugin a: declares --top-k twice; the first is used."]
 
 
 def test_what_is_no_option_is_reported_and_left_out() -> None:
@@ -285,7 +286,7 @@ def test_an_option_that_others_would_feel_is_reported_and_left_out(option: click
     declared = plugins.generation_options(own)
     assert [o.name for o in declared["a"].options] == ["top_k"]
     assert [o.name for o in declared["b"].options] == ["top_p"]
-    assert declared["a"].withheld.keys() == {option.name}
+    assert declared["a"].defaults.keys() == {option.name, "top_k"}
     [said] = plugins.problems
     assert said.startswith(f"Plugin a: {problem}")
     assert said.endswith(".")

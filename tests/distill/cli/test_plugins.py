@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 import pytest
-from program import Cli
+from program import Cli, Result
 from tones import TonePlugin
 
 from distill import hookimpl, options
@@ -415,23 +415,41 @@ def test_with_a_traceback_asked_for_a_hook_that_breaks_shows_where_and_all_goes_
     assert "Warning: Plugin torn: ZeroDivisionError: torn." in result.errors
 
 
-def test_an_option_withheld_for_a_conflict_has_its_own_default_and_the_model_generates(
-    cli: Cli, tmp_path: Path
-) -> None:
-    class Warm(TonePlugin):
-        @hookimpl
-        def generation_options(self) -> list[click.Option]:
-            return [options.temperature(default=0.7)]
+def used(result: Result) -> Any:
+    return json.loads(result.files[0].with_suffix(".json").read_text())["options"]
 
+
+def gives(*given: click.Option) -> Any:
+    """The hook of a plugin with these options."""
+    return hookimpl(lambda *_: list(given))
+
+
+def test_an_option_that_plugins_share_has_each_ones_default(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "hum.tone").touch()
-    other = SimpleNamespace(generation_options=hookimpl(lambda: [options.temperature()]))
-    result = cli("generate", "hum.tone", "-d", 0.1, "-t", 1.5, plugins=of(a=other, b=Warm()))
+    warm: Any = TonePlugin()
+    warm.generation_options = gives(options.temperature(default=0.7))
+    plugins = of(a=SimpleNamespace(generation_options=gives(options.temperature())), b=warm)
+    shown = cli("generate", "--help", plugins=plugins)
+    for name, default in {"a": "1", "b": "0.7"}.items():
+        section = shown.out.partition(f"plugin {name}:\n")[2].partition("\n\n")[0]
+        assert f"[0.1 to 2; default {default}]" in " ".join(section.split())
+    for words, value in {(): 0.7, ("-t", 1.5): 1.5, ("-t", 1): 1.0}.items():
+        result = cli("generate", "hum.tone", "-d", 0.1, *words, plugins=plugins)
+        assert (result.err, used(result)) == ("", {"temperature": value})
+
+
+def test_an_option_left_out_for_a_conflict_has_its_default_and_the_model_generates(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "hum.tone").touch()
+    hot: Any = TonePlugin()
+    hot.generation_options = gives(options.number("--temperature", help="Heat.", default=80.0, low=0.0, high=100.0))
+    plugins = of(a=SimpleNamespace(generation_options=gives(options.temperature())), b=hot)
+    result = cli("generate", "hum.tone", "-d", 0.1, "-t", 1.5, plugins=plugins)
     assert result.code == 0
     assert result.errors == [
         "Warning: Plugin b: declares --temperature otherwise than plugin a; a's is used.",
         "Warning: --temperature is not supported for TONE models. Ignored.",
     ]
-    assert json.loads(result.files[0].with_suffix(".json").read_text())["options"] == {"temperature": 0.7}
+    assert used(result) == {"temperature": 80.0}
 
 
 @pytest.mark.parametrize(
