@@ -1,6 +1,9 @@
-"""Which device the arithmetic runs on."""
+"""Which device the arithmetic runs on, and with how many threads."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from distill.errors import RequestError
 
@@ -24,3 +27,23 @@ def choose(name: str) -> str:
     if name not in present:
         raise RequestError(f"--device: this machine has no {name}; it has {', '.join(present)}.")
     return name
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """Have this thread's operations of torch computed by this thread alone.
+
+    Sums that threads share out are added up in another order for another number of threads. What runs side by side
+    here are files and blocks of chunks, each computed by one thread, so no bit depends on how many there are.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    if threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from distill.audio.inversion import LOOKAHEAD_FRAMES, SEGMENT_FRAMES, MelInverter, invert, mel_to_magnitudes
+from distill.audio.inversion import LOOKAHEAD_FRAMES, NNLS_ITERATIONS, SEGMENT_FRAMES, MelInverter, invert, mel_to_power
 from distill.audio.mel import Spectrogram
 from distill.audio.stitching import crossfade
 from distill.seeding import stream
@@ -68,14 +68,21 @@ def test_the_waveform_has_the_spectrum_it_was_made_from() -> None:
     assert made < 1.2 < without_phases / 2
 
 
-def test_least_squares_finds_magnitudes_that_have_the_mel_spectrum() -> None:
+def test_the_waveform_has_the_whole_mel_spectrum_and_not_one_solution_of_least_squares() -> None:
+    """Held to the least-squares magnitudes, 128 iterations of fast Griffin-Lim come to 0.51 dB here."""
     mel = SETTINGS.mel(pluck())
+    assert error(mel, inverted(mel, 94, SETTINGS), SETTINGS) < 0.4
+
+
+def test_least_squares_finds_a_spectrum_that_has_the_mel_spectrum() -> None:
+    mel = SETTINGS.mel(pluck()).T
 
     def misfit(iterations: int) -> float:
-        found = SETTINGS.filters @ mel_to_magnitudes(mel, SETTINGS, iterations).square()
+        found = mel_to_power(mel, SETTINGS, iterations) @ SETTINGS.filters.T
         return float((found - mel).norm() / mel.norm())
 
     assert misfit(64) < 0.01 < misfit(0)
+    assert misfit(NNLS_ITERATIONS) < misfit(0) / 3
 
 
 @pytest.mark.parametrize("power", [1.0, 2.0])
@@ -86,15 +93,37 @@ def test_magnitudes_are_in_the_units_of_the_spectrum(power: float) -> None:
     assert wave.square().mean().sqrt() == pytest.approx(float(pluck()[:48000].square().mean().sqrt()), rel=0.1)
 
 
-def test_segments_join_without_a_step() -> None:
+def test_segments_join_without_a_seam() -> None:
+    """A step of a hundredth of a tone's height is 30 dB in bands where the tone is not, over the frames around it."""
     t = torch.arange(SETTINGS.hop_length * 4 * SEGMENT_FRAMES) / 48000
     mel = SETTINGS.mel(0.3 * torch.sin(2 * torch.pi * 440 * t) + 0.2 * torch.sin(2 * torch.pi * 1234 * t))
-    change = inverted(mel, 94, SETTINGS).diff().abs()
-    joins = [SETTINGS.hop_length * (k * SEGMENT_FRAMES - LOOKAHEAD_FRAMES) - 1024 for k in (1, 2, 3)]
-    near = torch.zeros(len(change), dtype=torch.bool)
-    for join in joins:
-        near[join - 64 : join + 64] = True
-    assert change[near].max() < 1.1 * change[~near].max()
+    found = SETTINGS.mel(inverted(mel, 94, SETTINGS))
+    of_frame = (10 * ((found + 1e-6) / (mel[:, : found.shape[1]] + 1e-6)).log10().abs()).mean(dim=0)
+    near = torch.zeros(len(of_frame), dtype=torch.bool)
+    for join in (1, 2, 3):
+        near[join * SEGMENT_FRAMES - LOOKAHEAD_FRAMES - 4 : join * SEGMENT_FRAMES + 4] = True
+    inside = ~near
+    inside[:4] = inside[-4:] = False
+    assert of_frame[near].max() < 1.2 * of_frame[inside].max()
+
+
+def test_the_stream_is_as_near_as_the_whole_at_once() -> None:
+    mel = SETTINGS.mel(pluck())
+    stream, whole = (inverted(mel, 94, SETTINGS, segment_frames=n) for n in (SEGMENT_FRAMES, 10**6))
+    assert error(mel, stream, SETTINGS) < error(mel, whole, SETTINGS) + 0.03
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_the_samples_do_not_depend_on_the_number_of_threads(threads: int) -> None:
+    mel = SETTINGS.mel(pluck()[:100_000])
+    alone = inverted(mel, 94, SETTINGS)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        assert torch.equal(inverted(mel, 94, SETTINGS), alone)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_tone_keeps_its_level_over_a_cross_fade_between_chunks() -> None:
