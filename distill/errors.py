@@ -33,6 +33,14 @@ class PluginError(DistillError):
     """A plugin broke its contract, or no plugin, or more than one, answers for a checkpoint."""
 
 
+class NotFiniteError(DistillError):
+    """A model gives `what`, logits or samples, that are not finite numbers; who knows the `model`'s name adds it."""
+
+    def __init__(self, what: str, model: str = "The model") -> None:
+        super().__init__(f"{model} gives {what} that are not finite: its weights are damaged.")
+        self.what = what
+
+
 class Terminated(BaseException):
     """The program was asked to end (SIGTERM). Like KeyboardInterrupt, no error, and not to be caught as one."""
 

@@ -18,7 +18,7 @@ from distill import devices, outputs, sidecar
 from distill.audio import files, levels, resampling
 from distill.audio.files import Spool
 from distill.audio.formats import OutputFormat, check_length, output_format
-from distill.errors import DistillError, RequestError
+from distill.errors import NotFiniteError, RequestError
 from distill.models import GenerationRequest, GenerativeModel
 from distill.registry import Claim
 from distill.text import clean, file_stem
@@ -207,4 +207,4 @@ def _check_chunk(chunk: NDArray[np.float32], model: GenerativeModel, claim: Clai
     if chunk.dtype != np.float32 or chunk.ndim != 2 or chunk.shape[0] != model.channels:
         raise claim.broken("generating with", f"a chunk is {chunk.dtype} {list(chunk.shape)}")
     if not np.isfinite(chunk).all():
-        raise DistillError(f"{claim.header.name} generates samples that are not finite: its weights are damaged.")
+        raise NotFiniteError("samples", claim.header.name)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.checkpoint import CheckpointHeader
-from distill.errors import INTERRUPTIONS, CheckpointError, DistillError, PluginError
+from distill.errors import INTERRUPTIONS, CheckpointError, DistillError, NotFiniteError, PluginError
 from distill.models import ModelLoader
 from distill.plugins import Plugins
 from distill.text import clean, describe
@@ -40,6 +40,8 @@ class Claim:
         try:
             with redirect_stdout(sys.stderr):
                 yield
+        except NotFiniteError as error:
+            raise NotFiniteError(error.what, self.header.name) from error
         except _NOT_BREAKAGE:
             raise
         except BaseException as error:

@@ -1,47 +1,103 @@
-"""From logits to a token: temperature, then top-k, then top-p. The only place that does it."""
+"""From logits to a token: temperature, then top-k, then top-p, then min-p. The only place that does it.
+
+Every filter keeps the most probable tokens, so all of them cut one list that is sorted once.
+"""
 
 from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from distill.errors import DistillError
+from distill.errors import NotFiniteError
 
 
-def filter_logits(logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: float = 0.0) -> Tensor:
-    """`logits [..., vocabulary]` with what is not to be drawn at -inf; the argument is left as it is.
+@dataclass(frozen=True)
+class Odds:
+    """What may be drawn, the most probable first: `tokens int64 [..., vocabulary]` and their `weights`.
 
-    The order and the meaning are those of the logits warpers in Hugging Face transformers: the logits are
-    divided by `temperature` (> 0); `top_k` keeps the k largest and all that tie with the k-th (0: all); `top_p`
-    keeps the fewest most probable whose sum reaches p, the one that crosses it included (0 and 1: all; nucleus
-    sampling, arXiv 1904.09751). At least one token is always left.
-
-    Raises `DistillError` where the logits are not finite.
+    `weights float64 [..., vocabulary]` are probabilities but for a factor; those of tokens filtered out are zero and
+    come last.
     """
-    if not torch.isfinite(logits).all():
-        raise DistillError("The model's logits are not finite numbers: its weights are damaged.")
-    logits = logits / temperature
+
+    tokens: Tensor
+    weights: Tensor
+
+    @cached_property
+    def cumulative(self) -> Tensor:
+        """The sums of `weights` up to each, itself included."""
+        return self.weights.cumsum(dim=-1)
+
+    @cached_property
+    def candidates(self) -> Tensor:
+        """How many tokens may be drawn, `int64 [...]`."""
+        return (self.weights > 0.0).sum(dim=-1)
+
+    @cached_property
+    def entropy(self) -> Tensor:
+        """The entropy in bits, `float64 [...]`."""
+        total = self.cumulative[..., -1]
+        nats = torch.special.entr(self.weights).sum(dim=-1) / total + total.log()
+        return nats / math.log(2)
+
+    def draw(self, uniforms: Tensor) -> Tensor:
+        """One token a row, `int64 [rows]`, for `uniforms float64 [rows]` in [0, 1), by the inverse of the cumulative.
+
+        A row's token depends on its own logits and its own uniform alone. One of weight zero is never drawn.
+        """
+        thresholds = uniforms[:, None] * self.cumulative[:, -1:]
+        index = torch.searchsorted(self.cumulative, thresholds, right=True)
+        # Rounding can put the threshold at the very end: then the last token that has any weight is meant.
+        index = torch.minimum(index, self.candidates[:, None] - 1)
+        return self.tokens.gather(-1, index)[:, 0]
+
+
+def odds(logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: float = 0.0, min_p: float = 0.0) -> Odds:
+    """The odds of each token after `logits [..., vocabulary]`, which are left as they are.
+
+    The order and the meaning are those of the logits warpers in Hugging Face transformers: the logits are divided by
+    `temperature` (> 0); `top_k` keeps the k largest and all that tie with the k-th (0: all); `top_p` keeps the fewest
+    most probable whose sum reaches p, the one that crosses it included (0 and 1: all; nucleus sampling, arXiv
+    1904.09751); `min_p` keeps those with at least that share of the largest probability (0: all; arXiv 2407.01082).
+    Each counts what the one before has left; at least one token always is. In double precision, on the CPU where a
+    device has none.
+
+    Raises `NotFiniteError` where the logits are not finite.
+    """
+    # The sum of numbers one of which is not finite is not finite, and quicker to look at than each.
+    if not math.isfinite(logits.sum().item()) and not torch.isfinite(logits).all():
+        raise NotFiniteError("logits")
+    if logits.device.type == "mps":
+        logits = logits.cpu()
+    ordered, tokens = logits.double().sort(dim=-1, descending=True, stable=True)
+    weights = ((ordered - ordered[..., :1]) / temperature).exp_()
     if 0 < top_k < logits.shape[-1]:
-        kth = logits.topk(top_k, dim=-1).values[..., -1:]
-        logits = logits.masked_fill(logits < kth, -torch.inf)
+        weights.masked_fill_(ordered < ordered[..., top_k - 1 : top_k], 0.0)
     if 0.0 < top_p < 1.0:
-        ordered, order = logits.sort(dim=-1, descending=True, stable=True)
-        probabilities = ordered.softmax(dim=-1)
-        before = probabilities.cumsum(dim=-1) - probabilities
-        beyond = (before >= top_p).scatter(-1, order, before >= top_p)
-        logits = logits.masked_fill(beyond, -torch.inf)
-    return logits
+        cumulative = weights.cumsum(dim=-1)
+        reached = cumulative >= top_p * cumulative[..., -1:]
+        weights[..., 1:].masked_fill_(reached[..., :-1], 0.0)
+    if min_p > 0.0:
+        weights.masked_fill_(weights < min_p, 0.0)  # the largest is 1
+    return Odds(tokens, weights)
+
+
+def filter_logits(
+    logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: float = 0.0, min_p: float = 0.0
+) -> Tensor:
+    """`logits [..., vocabulary]` divided by `temperature`, what `odds` does not let be drawn at -inf."""
+    allowed = odds(logits, temperature, top_k, top_p, min_p)
+    tokens, filtered = (x.to(logits.device) for x in (allowed.tokens, allowed.weights == 0.0))
+    return (logits / temperature).masked_fill(filtered.scatter(-1, tokens, filtered), -torch.inf)
 
 
 def sample(logits: Tensor, uniforms: Tensor) -> Tensor:
-    """One token per row, `int64 [rows]`, from `logits [rows, vocabulary]` and `uniforms [rows]` in [0, 1).
+    """One token a row, `int64 [rows]`, from `logits [rows, vocabulary]` and `uniforms [rows]` in [0, 1).
 
-    The inverse of the cumulative distribution, in double precision: a row's token depends on its own logits
-    and its own uniform alone, and a token at -inf is never drawn.
+    A token at -inf is never drawn.
     """
-    cumulative = logits.double().softmax(dim=-1).cumsum(dim=-1)
-    drawn = torch.searchsorted(cumulative, uniforms.double()[:, None] * cumulative[:, -1:], right=True)[:, 0]
-    # Rounding can put the threshold at the very end: then the last token that has any probability is meant.
-    possible = torch.isfinite(logits)
-    last = possible.shape[-1] - 1 - possible.flip(-1).int().argmax(dim=-1)
-    return torch.minimum(drawn, last)
+    weights, tokens = logits.double().softmax(dim=-1).sort(dim=-1, descending=True, stable=True)
+    return Odds(tokens, weights).draw(uniforms.double())
