@@ -6,11 +6,12 @@ from distill import CheckpointHeader, GenerationRequest, GenerativeModel, ModelL
 from distill import options
 from distill.checkpoint import CheckpointHeader
 from distill.hookspecs import PLUGIN_API, hookimpl
-from distill.models import GenerationRequest, GenerativeModel, ModelLoader
+from distill.models import Generation, GenerationRequest, GenerativeModel, ModelLoader
 
 __all__ = [
     "PLUGIN_API",
     "CheckpointHeader",
+    "Generation",
     "GenerationRequest",
     "GenerativeModel",
     "ModelLoader",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from distill.errors import RequestError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("float32", "bf16", "fp16")
 
 
 def choose(name: str) -> str:
@@ -27,6 +29,40 @@ def choose(name: str) -> str:
     if name not in present:
         raise RequestError(f"--device: this machine has no {name}; it has {', '.join(present)}.")
     return name
+
+
+def threads() -> int:
+    """How many threads may compute at once."""
+    import torch
+
+    return torch.get_num_threads()
+
+
+def memory_free(device: str) -> int | None:
+    """How many bytes can be had on `device` without anything being swapped out; None where that cannot be told."""
+    import torch
+
+    if device == "cuda":
+        return int(torch.cuda.mem_get_info()[0])
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name == "MemAvailable":
+                return int(value.split()[0]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    return None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` says that memory ran out; torch says so in several ways."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in said for words in _NO_MEMORY)
+    )
+
+
+_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 @contextmanager

@@ -5,10 +5,12 @@ model chunks → same rate, exact length, faded edges → spool → level → fi
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import Event, Lock
 from typing import Any
 
 import numpy as np
@@ -18,8 +20,9 @@ from distill import devices, outputs, sidecar
 from distill.audio import files, levels, resampling
 from distill.audio.files import Spool
 from distill.audio.formats import OutputFormat, check_length, output_format
-from distill.errors import NotFiniteError, RequestError
-from distill.models import GenerationRequest, GenerativeModel
+from distill.concurrency import UnwantedError, in_order
+from distill.errors import DistillWarning, NotFiniteError, RequestError
+from distill.models import Generation, GenerationRequest, GenerativeModel
 from distill.registry import Claim
 from distill.text import clean, file_stem
 
@@ -28,7 +31,8 @@ from distill.text import clean, file_stem
 class Job:
     """What was asked for. `options` are those of the claiming plugin, by parameter name; `duration` in seconds.
 
-    `sample_rate` in Hz, None for the model's own; `bit_depth` None for the format's default.
+    `sample_rate` in Hz, None for the model's own; `bit_depth` None for the format's default; `batch_size` None for what
+    memory allows.
     """
 
     claim: Claim
@@ -41,12 +45,17 @@ class Job:
     sample_rate: int | None = None
     bit_depth: str | None = None
     device: str = "auto"
+    precision: str = "float32"
+    batch_size: int | None = None
     distribution: str | None = None
 
 
 @dataclass(frozen=True)
 class GeneratedFile:
-    """A finished file and what `--json` says of it. `duration` in seconds, `sample_rate` in Hz."""
+    """A finished file and what `--json` says of it. `duration` in seconds, `sample_rate` in Hz.
+
+    `stats` is what the model said of how it was made: figures by name.
+    """
 
     file: str
     seed: int
@@ -55,14 +64,16 @@ class GeneratedFile:
     format: str
     model: str
     loader: str
+    stats: Mapping[str, float]
 
 
 Progress = Callable[[int, int, int], None]
-"""Called with (file index, chunks done, chunks in all) of the file being made, first with 0 chunks done."""
+"""Called with (file index, chunks done, chunks in all) of the first file that is not finished; its first call has 0
+chunks done. It may be called in any thread, but never in two at once."""
 
 
 def generate(job: Job, progress: Progress) -> Iterator[GeneratedFile]:
-    """Make the files of `job` one by one, each given as soon as it is in place.
+    """Make the files of `job` in order, each given as soon as it and those before it are in place.
 
     Raises `DistillError` for what cannot be; files that are finished by then stay.
     """
@@ -76,51 +87,99 @@ def generate(job: Job, progress: Progress) -> Iterator[GeneratedFile]:
     if samples < 1:
         raise RequestError(f"--duration: {job.duration:g} s is less than one sample at {form.sample_rate} Hz.")
     check_length(form, samples, model.channels)
+    precision = job.precision
+    if precision not in model.precisions:
+        kind = job.claim.loader.kind
+        message = f"--precision {precision} is not supported for {kind} models on {device}. Ignored."
+        warnings.warn(message, DistillWarning, 2)
+        precision = "float32"
     made_by = {
         "program": sidecar.describe_program(),
         "model": sidecar.describe_model(job.claim, job.distribution),
         "device": device,
+        "precision": precision,
     }
-    for index in range(job.count):
-        seed = job.seed + index
-        path = _make_file(model, job, seed, form, samples, made_by, partial(progress, index))
-        yield GeneratedFile(
-            file=str(path),
-            seed=seed,
-            duration=samples / form.sample_rate,
-            sample_rate=form.sample_rate,
-            format=form.name,
-            model=job.claim.header.name,
-            loader=job.claim.loader.name,
-        )
+    with outputs.Drafts(job.directory) as drafts:
+        batch = _Batch(model, job, form, samples, precision, drafts, progress)
+        stem, suffix = file_stem(job.claim.header.name), f".{form.name}"
+        for seed, draft in enumerate(batch.finished(), job.seed):
+            describe = partial(sidecar.describe, made_by | draft.described)
+            path = drafts.publish(draft.path, f"{stem}-{seed}", suffix, describe)
+            yield GeneratedFile(
+                file=str(path),
+                seed=seed,
+                duration=samples / form.sample_rate,
+                sample_rate=form.sample_rate,
+                format=form.name,
+                model=job.claim.header.name,
+                loader=job.claim.loader.name,
+                stats=draft.described["stats"],
+            )
 
 
-def _make_file(
-    model: GenerativeModel,
-    job: Job,
-    seed: int,
-    form: OutputFormat,
-    samples: int,
-    made_by: Mapping[str, Any],
-    progress: Callable[[int, int], None],
-) -> Path:
-    """The path of the finished file for `seed`, its sidecar beside it."""
-    with (
-        outputs.temporary(job.directory) as spooled,
-        spooled.open("w+b") as file,
-        outputs.temporary(job.directory) as draft,
-    ):
-        spool = Spool(file, model.channels)
-        for block in _finished_blocks(model, job, seed, form, samples, progress):
-            spool.append(block)
-        gain, peak = _write_at_level(draft, spool, form, model.channels)
+@dataclass(frozen=True)
+class _Draft:
+    """A file that is whole but has no name yet, and what its sidecar will say of it alone."""
+
+    path: Path
+    described: dict[str, Any]
+
+
+class _Batch:
+    """The files of one job in the making: several at once, in threads, where the model can."""
+
+    def __init__(
+        self, model: GenerativeModel, job: Job, form: OutputFormat, samples: int, precision: str,
+        drafts: outputs.Drafts, progress: Progress,
+    ) -> None:  # fmt: skip
+        self._model, self._job, self._form, self._samples, self._drafts = model, job, form, samples, drafts
+        self._needed = resampling.samples_needed(samples, model.sample_rate, form.sample_rate)
+        self._precision = precision
+        self._progress = _InTurn(progress)
+
+    def finished(self) -> Iterator[_Draft]:
+        """The files in order, each as soon as it and those before it are whole."""
+        with self._job.claim.breakage_named("generating with"):
+            requests = map(self._request, range(self._job.count))
+            generations = iter(self._model.generate_batch(requests, self._job.batch_size))
+        stop = getattr(generations, "close", lambda: None)
+        tasks = self._tasks(generations)
+        workers = min(self._job.count, devices.threads()) if self._model.concurrent else 1
+        try:
+            for draft in in_order(tasks, workers, stop) if workers > 1 else (task(Event()) for task in tasks):
+                yield draft
+                self._progress.pass_on()
+        finally:
+            stop()
+
+    def _request(self, index: int) -> GenerationRequest:
+        return GenerationRequest(self._job.seed + index, self._needed, self._job.options, self._precision)
+
+    def _tasks(self, generations: Iterator[Generation]) -> Iterator[Callable[[Event], _Draft]]:
+        claim = self._job.claim
+        for index in range(self._job.count):
+            with claim.breakage_named("generating with"):
+                generation = next(generations, None)
+            if not isinstance(generation, Generation):
+                raise claim.broken("generating with", f"generate_batch gave {clean(generation)} for file {index + 1}")
+            yield partial(self._make, index, generation)
+
+    def _make(self, index: int, generation: Generation, unwanted: Event) -> _Draft:
+        """The file at `index`, whole."""
+        job, form, model = self._job, self._form, self._model
+        with outputs.temporary(job.directory) as spooled, spooled.open("w+b") as file:
+            spool = Spool(file, model.channels)
+            for block in self._finished_blocks(index, generation):
+                if unwanted.is_set():
+                    raise UnwantedError
+                spool.append(block)
+            path = self._drafts.new()
+            gain, peak = _write_at_level(path, spool, form, model.channels)
         described = {
-            "schema": sidecar.SCHEMA,
-            **made_by,
-            "seed": seed,
+            "seed": job.seed + index,
             "options": dict(job.options),
             "duration": job.duration,
-            "samples": samples,
+            "samples": self._samples,
             "sample_rate": form.sample_rate,
             "channels": model.channels,
             "format": form.name,
@@ -130,9 +189,71 @@ def _make_file(
                 "gain": gain,
                 "peak_dbfs": levels.to_dbfs(peak),
             },
+            "stats": self._stats(generation),
         }
-        stem = f"{file_stem(job.claim.header.name)}-{seed}"
-        return outputs.publish(draft, stem, f".{form.name}", lambda path: {"file": path.name, **described})
+        return _Draft(path, described)
+
+    def _stats(self, generation: Generation) -> dict[str, float]:
+        with self._job.claim.breakage_named("generating with"):
+            return {clean(name): float(value) for name, value in generation.statistics().items()}
+
+    def _finished_blocks(self, index: int, generation: Generation) -> Iterator[NDArray[np.float32]]:
+        """The file's samples at its own rate, faded at both edges, before its level is set: `[channels, samples]`."""
+        rate, own = self._form.sample_rate, self._model.sample_rate
+        position = 0
+        chunks = self._checked_chunks(index, generation)
+        for block in resampling.resample(chunks, own, rate, self._model.channels):
+            kept = block[:, : self._samples - position]
+            yield levels.fade_edges(kept, position, self._samples, rate)
+            position += kept.shape[1]
+
+    def _checked_chunks(self, index: int, generation: Generation) -> Iterator[NDArray[np.float32]]:
+        """The model's chunks, counted for the progress and held to what `GenerativeModel.generate` promises."""
+        claim, request = self._job.claim, self._request(index)
+        received = number = 0
+        with claim.breakage_named("generating with"):
+            total = self._model.count_chunks(request)
+            if not isinstance(total, int):
+                raise claim.broken("generating with", f"count_chunks gave {clean(total)}")
+            chunks = iter(generation.chunks)
+        self._progress.report(index, 0, total)
+        while True:
+            with claim.breakage_named("generating with"):
+                chunk = next(chunks, None)
+                if chunk is None:
+                    break
+                _check_chunk(chunk, self._model, claim)
+            received += chunk.shape[1]
+            yield chunk
+            number += 1
+            self._progress.report(index, number, total)
+        if received != request.samples:
+            raise claim.broken("generating with", f"{received} samples came where {request.samples} were asked for")
+
+
+class _InTurn:
+    """Shows the progress of one file at a time, the first that is not finished, though several are being made."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._lock = Lock()
+        self._turn = 0
+        self._latest: dict[int, tuple[int, int]] = {}
+
+    def report(self, index: int, done: int, total: int) -> None:
+        """Tell that the file at `index` has `done` of `total` chunks."""
+        with self._lock:
+            if index == self._turn:
+                self._progress(index, done, total)
+            else:
+                self._latest[index] = done, total
+
+    def pass_on(self) -> None:
+        """Show the next file from now on."""
+        with self._lock:
+            self._turn += 1
+            if self._turn in self._latest:
+                self._progress(self._turn, *self._latest.pop(self._turn))
 
 
 def _write_at_level(path: Path, spool: Spool, form: OutputFormat, channels: int) -> tuple[float, float]:
@@ -157,50 +278,6 @@ def _load(claim: Claim, device: str) -> GenerativeModel:
     if not isinstance(rate, int) or rate < 1 or channels not in (1, 2):
         raise claim.broken("loading", f"the model has sample_rate {clean(rate)} and channels {clean(channels)}")
     return model
-
-
-def _finished_blocks(
-    model: GenerativeModel,
-    job: Job,
-    seed: int,
-    form: OutputFormat,
-    samples: int,
-    progress: Callable[[int, int], None],
-) -> Iterator[NDArray[np.float32]]:
-    """The file's `samples` at its own rate, faded at both edges, before its level is set: `[channels, samples]`."""
-    needed = resampling.samples_needed(samples, model.sample_rate, form.sample_rate)
-    request = GenerationRequest(seed=seed, samples=needed, options=job.options)
-    chunks = _checked_chunks(model, request, job.claim, progress)
-    position = 0
-    for block in resampling.resample(chunks, model.sample_rate, form.sample_rate, model.channels):
-        kept = block[:, : samples - position]
-        yield levels.fade_edges(kept, position, samples, form.sample_rate)
-        position += kept.shape[1]
-
-
-def _checked_chunks(
-    model: GenerativeModel, request: GenerationRequest, claim: Claim, progress: Callable[[int, int], None]
-) -> Iterator[NDArray[np.float32]]:
-    """The model's chunks, counted for `progress` and held to what `GenerativeModel.generate` promises."""
-    received = number = 0
-    with claim.breakage_named("generating with"):
-        total = model.count_chunks(request)
-        if not isinstance(total, int):
-            raise claim.broken("generating with", f"count_chunks gave {clean(total)}")
-        chunks = iter(model.generate(request))
-    progress(0, total)
-    while True:
-        with claim.breakage_named("generating with"):
-            chunk = next(chunks, None)
-            if chunk is None:
-                break
-            _check_chunk(chunk, model, claim)
-        received += chunk.shape[1]
-        yield chunk
-        number += 1
-        progress(number, total)
-    if received != request.samples:
-        raise claim.broken("generating with", f"{received} samples came where {request.samples} were asked for")
 
 
 def _check_chunk(chunk: NDArray[np.float32], model: GenerativeModel, claim: Claim) -> None:

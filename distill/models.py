@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,18 +20,37 @@ class GenerationRequest:
 
     `samples`: how many the model must yield, at its own rate. `seed`: all chance comes from it
     (`distill.seeding`). `options`: the values of the options that the model's plugin declared, by parameter name.
+    `precision`: what to compute in, one of the model's `precisions`.
     """
 
     seed: int
     samples: int
     options: Mapping[str, Any]
+    precision: str = "float32"
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One file being generated: its `chunks`, as `GenerativeModel.generate` gives them.
+
+    `statistics` says, once they have all come, what is worth knowing of how they were made: figures by name.
+    """
+
+    chunks: Iterator[NDArray[np.float32]]
+    statistics: Callable[[], Mapping[str, float]] = dict
 
 
 class GenerativeModel(ABC):
-    """A loaded model. `sample_rate` in Hz; `channels`, 1 or 2."""
+    """A loaded model. `sample_rate` in Hz; `channels`, 1 or 2.
+
+    `concurrent`: whether chunks of several files may be asked for from several threads at once. `precisions`: those
+    that it can compute in, "float32" first; "bf16" and "fp16" are the others.
+    """
 
     sample_rate: int
     channels: int = 1
+    concurrent: bool = False
+    precisions: Sequence[str] = ("float32",)
 
     @abstractmethod
     def count_chunks(self, request: GenerationRequest) -> int:
@@ -45,6 +64,18 @@ class GenerativeModel(ABC):
         model's own affair, in the domain where they sound best. A chunk may be empty. What is yielded depends
         on `request` alone; memory must not grow with its length.
         """
+
+    def generate_batch(
+        self, requests: Iterable[GenerationRequest], batch_size: int | None = None
+    ) -> Iterator[Generation]:
+        """The files for `requests`, in order. A model that makes several at less cost together does so here.
+
+        What a file holds is what `generate` gives for its request alone, whatever the others and `batch_size`: how
+        many chunks to compute together, None for what memory allows. There may be a million requests: read them as
+        they are needed. If the iterator has a `close`, it is called when no more is wanted of it and of its files.
+        """
+        for request in requests:
+            yield Generation(self.generate(request))
 
 
 class ModelLoader(ABC):

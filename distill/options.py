@@ -105,6 +105,14 @@ def top_p(default: float = 0.9) -> click.Option:
     )  # fmt: skip
 
 
+def min_p(default: float = 0.0) -> click.Option:
+    """`--min-p`: draw among the tokens with at least this share of the largest probability."""
+    return number(
+        "--min-p", default=default, low=0.0, high=1.0, metavar="P",
+        help="Draw among the tokens at least P times as likely as the likeliest; 0 is off.",
+    )  # fmt: skip
+
+
 def overlap(default: float = 50.0) -> click.Option:
     """`--overlap`: milliseconds over which neighbouring chunks are cross-faded."""
     return number(

@@ -32,11 +32,39 @@ def prepare(directory: Path) -> None:
 @contextmanager
 def temporary(directory: Path) -> Iterator[Path]:
     """A path in `directory` that nobody else uses, hidden from listings; what is there at the end is removed."""
-    path = directory / f".distill-{secrets.token_hex(8)}.part"
+    path = _hidden(directory)
     try:
         yield path
     finally:
         path.unlink(missing_ok=True)
+
+
+class Drafts:
+    """Files of a folder that are whole but have no name yet. Those without one when it ends are removed."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._paths: set[Path] = set()
+
+    def new(self) -> Path:
+        """A path for a draft that nobody else uses."""
+        path = _hidden(self._directory)
+        self._paths.add(path)
+        return path
+
+    def publish(self, draft: Path, stem: str, suffix: str, describe: Callable[[Path], dict[str, Any]]) -> Path:
+        """What `publish` does, for a draft that is not needed after that."""
+        path = publish(draft, stem, suffix, describe)
+        draft.unlink()
+        self._paths.remove(draft)
+        return path
+
+    def __enter__(self) -> Drafts:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for path in self._paths:
+            path.unlink(missing_ok=True)
 
 
 def publish(audio: Path, stem: str, suffix: str, describe: Callable[[Path], dict[str, Any]]) -> Path:
@@ -62,6 +90,10 @@ def publish(audio: Path, stem: str, suffix: str, describe: Callable[[Path], dict
             raise
         path.unlink()  # another process took the sidecar's name in between: ours is the next number
     raise AssertionError("count() does not end")
+
+
+def _hidden(directory: Path) -> Path:
+    return directory / f".distill-{secrets.token_hex(8)}.part"
 
 
 def to_json(value: object) -> bytes:

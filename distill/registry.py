@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from distill.checkpoint import CheckpointHeader
+from distill.devices import is_out_of_memory
 from distill.errors import INTERRUPTIONS, CheckpointError, DistillError, NotFiniteError, PluginError
 from distill.models import ModelLoader
 from distill.plugins import Plugins
@@ -33,18 +33,16 @@ class Claim:
 
     @contextmanager
     def breakage_named(self, doing: str) -> Iterator[None]:
-        """Turn the loader's own breakage, whatever it is, into an error that names it and the plugin.
-
-        What it prints goes to stderr.
-        """
+        """Turn the loader's own breakage, whatever it is, into an error that names it and the plugin."""
         try:
-            with redirect_stdout(sys.stderr):
-                yield
+            yield
         except NotFiniteError as error:
             raise NotFiniteError(error.what, self.header.name) from error
         except _NOT_BREAKAGE:
             raise
         except BaseException as error:
+            if is_out_of_memory(error):
+                raise MemoryError from error
             raise self.broken(doing, describe(error)) from error
 
     def broken(self, doing: str, what: str) -> PluginError:

@@ -40,7 +40,7 @@ class Odds:
     def entropy(self) -> Tensor:
         """The entropy in bits, `float64 [...]`."""
         total = self.cumulative[..., -1]
-        nats = torch.special.entr(self.weights).sum(dim=-1) / total + total.log()
+        nats: Tensor = torch.special.entr(self.weights).sum(dim=-1) / total + total.log()
         return nats / math.log(2)
 
     def draw(self, uniforms: Tensor) -> Tensor:

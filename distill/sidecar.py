@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,11 @@ from distill.registry import Claim
 from distill.text import clean
 
 SCHEMA = 1
+
+
+def describe(made: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """The sidecar of the file at `path`; `made` says how it was made."""
+    return {"file": path.name, "schema": SCHEMA, **made}
 
 
 def describe_program() -> dict[str, Any]:

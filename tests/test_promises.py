@@ -20,6 +20,7 @@ from program import Cli
 
 from distill import GenerationRequest
 from distill.checkpoint import read_header
+from distill_vqvae.dealing import Dealer
 from distill_vqvae.model import VqvaeModel
 
 KINDS = {"vqvae": vqvae_contents, "vae": vae_contents}
@@ -54,12 +55,10 @@ def test_no_two_files_of_a_batch_share_a_chunk(vqvae_file: Path) -> None:
     header = read_header(vqvae_file)
     assert header is not None
     model = VqvaeModel.load(header, "cpu")
-    options = {"temperature": 1.0, "top_k": 0, "top_p": 0.9, "overlap": 50.0}
-    chunks = [
-        chunk.numpy().tobytes()
-        for seed in range(7, 12)
-        for chunk in model._mel_chunks(GenerationRequest(seed=seed, samples=10 * 48000, options=options))
-    ]
+    options = {"temperature": 1.0, "top_k": 0, "top_p": 0.9, "min_p": 0.0, "overlap": 50.0}
+    requests = [GenerationRequest(seed=seed, samples=10 * 48000, options=options) for seed in range(7, 12)]
+    files = Dealer(map(model.ask, requests), model.first, batch_size=None, threads=2)
+    chunks = [codes.numpy().tobytes() for file in files for codes in file]
     assert len(chunks) == 5 * 11
     assert len(set(chunks)) == len(chunks)
 

@@ -89,7 +89,9 @@ class Spectrogram:
 
     def bank(self, device: str | torch.device = "cpu") -> FilterBank:
         """The filter bank on `device`, made once."""
-        return self._banks.setdefault(str(device), FilterBank(self.filters.to(device)))
+        if (name := str(device)) not in self._banks:
+            self._banks[name] = FilterBank(self.filters.to(device))
+        return self._banks[name]
 
     @cached_property
     def _banks(self) -> dict[str, FilterBank]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -38,7 +39,31 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     # Must be set before torch is imported. Its idle threads otherwise spin: runs side by side take ten times as long.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    sys.exit(run(discover, sys.argv[1:]))
+    leave = _LeaveAtOnce()
+    atexit.register(leave)
+    leave.code = run(discover, sys.argv[1:])
+    sys.exit(leave.code)
+
+
+class _LeaveAtOnce:
+    """Ends the process with exit code `code`, once that is known, without Python taking its modules apart first.
+
+    With torch's that takes 0.4 s, a third of the time of a short run. As the first function that is registered to be
+    called at exit, it is called last: the others have done what they wish to.
+    """
+
+    code: int | None = None
+
+    def __call__(self) -> None:
+        if self.code is None:
+            return
+        try:
+            for stream in (sys.stdout, sys.stderr):
+                if stream is not None:
+                    stream.flush()
+        except (OSError, ValueError):
+            return  # Python tells of it as it always does
+        os._exit(self.code)
 
 
 def build(plugins: Plugins) -> click.Group:

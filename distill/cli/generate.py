@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
+from collections.abc import Mapping
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 from click.core import ParameterSource
 
-from distill import library, options, outputs, registry
+from distill import library, options, outputs, registry, startup
 from distill.audio.formats import BIT_DEPTHS, FORMATS
 from distill.cli.messages import warn, warn_of_problems
-from distill.devices import DEVICES
+from distill.devices import DEVICES, PRECISIONS
 from distill.plugins import Declared, Plugins
+from distill.text import clean
 
 if TYPE_CHECKING:
     from distill.generation import GeneratedFile
@@ -48,7 +52,12 @@ def own_parameters() -> list[click.Parameter]:
                      help="Sample format of WAV and FLAC files.  [default 24-bit]"),
         click.Option(["--device"], type=click.Choice(DEVICES), default="auto",
                      help="Where to compute; auto takes a GPU if there is one.  [default auto]"),
+        options.number("--batch-size", default=None, low=1, high=1_000_000, integer=True,
+                       default_means="default what memory allows", help="Chunks to compute together."),
+        click.Option(["--precision"], type=click.Choice(PRECISIONS), default="float32",
+                     help="What to compute in; the others are other sounds for a seed.  [default float32]"),
         click.Option(["--loader"], metavar="NAME", help="Which loader, where several claim the model."),
+        click.Option(["--stats"], is_flag=True, help="Say of each file how it was drawn; its sidecar always does."),
         click.Option(["--json"], is_flag=True, help="Print one JSON array instead of paths."),
         click.Option(["--quiet", "-q"], is_flag=True, help="No progress bar; warnings and errors stay."),
     ]  # fmt: skip
@@ -93,8 +102,14 @@ class _GenerateCommand(click.Command):
                     formatter.write_dl(records)
 
 
-def _generate(plugins: Plugins, brought: dict[str, Declared], /, model: str, loader: str | None,
-              quiet: bool, seed: int | None, **values: Any) -> None:  # fmt: skip
+def _generate(plugins: Plugins, brought: dict[str, Declared], /, **values: Any) -> None:
+    results = sys.stdout
+    with redirect_stdout(sys.stderr):  # what a plugin prints, in whichever thread, is no result
+        _generate_to(results, plugins, brought, **values)
+
+
+def _generate_to(results: TextIO, plugins: Plugins, brought: dict[str, Declared], /, model: str, loader: str | None,
+                 quiet: bool, seed: int | None, json: bool, stats: bool, **values: Any) -> None:  # fmt: skip
     try:
         header = registry.identify(plugins, library.resolve(model))
         claim = registry.claim(plugins, header, loader)
@@ -113,8 +128,11 @@ def _generate(plugins: Plugins, brought: dict[str, Declared], /, model: str, loa
             f"{seed} is too large: the last file's seed would exceed {MAX_SEED}.", param_hint="--seed"
         )
 
-    from distill.cli.progress import Bar
-    from distill.generation import Job, generate
+    with startup.importing():
+        import torch  # noqa: F401 - by what is imported next and by the model
+
+        from distill.cli.progress import Bar
+        from distill.generation import Job, generate
 
     job = Job(
         claim=claim,
@@ -127,6 +145,8 @@ def _generate(plugins: Plugins, brought: dict[str, Declared], /, model: str, loa
         sample_rate=values["sample_rate"],
         bit_depth=values["bit_depth"],
         device=values["device"],
+        precision=values["precision"],
+        batch_size=values["batch_size"],
         distribution=plugins.distribution(claim.plugin),
     )
     finished: list[GeneratedFile] = []
@@ -135,12 +155,22 @@ def _generate(plugins: Plugins, brought: dict[str, Declared], /, model: str, loa
         for made in generate(job, bar.show):
             bar.close()
             finished.append(made)
-            if not values["json"]:
-                click.echo(os.fsencode(made.file))
+            if not json:
+                click.echo(os.fsencode(made.file), file=results)
+            if stats and made.stats:
+                click.echo(f"{clean(Path(made.file).name)}: {_shown(made.stats)}", err=True)
+        if stats and not made.stats:
+            warn(f"--stats is not supported for {claim.loader.kind} models. Ignored.")
     finally:
         bar.close()
-        if values["json"]:
-            click.echo(outputs.to_json([asdict(f) for f in finished]), nl=False)
+        if json:
+            without = () if stats else ("stats",)
+            described = [{k: v for k, v in asdict(f).items() if k not in without} for f in finished]
+            click.echo(outputs.to_json(described), file=results, nl=False)
+
+
+def _shown(stats: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in stats.items())
 
 
 def _given(brought: dict[str, Declared]) -> dict[str, str]:

@@ -43,4 +43,4 @@ def claimed_types() -> list[tuple[int, str | None]]:
 
 @hookimpl
 def generation_options() -> list[click.Option]:
-    return [options.temperature(), options.top_k(), options.top_p(), options.overlap()]
+    return [options.temperature(), options.top_k(), options.top_p(), options.min_p(), options.overlap()]

@@ -2,38 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from distill import CheckpointHeader, GenerationRequest, GenerativeModel
+from distill import CheckpointHeader, Generation, GenerationRequest, GenerativeModel
 from distill.audio.inversion import invert
 from distill.audio.mel import Spectrogram
 from distill.audio.stitching import crossfade
 from distill.checkpoint import load_contents, section
+from distill.devices import single_threaded
 from distill.errors import RequestError
 from distill.seeding import stream
 from distill_mel2d.networks import Picture
+from distill_vqvae.blocks import FirstCode, Settings
+from distill_vqvae.dealing import Asked, Dealer
 from distill_vqvae.networks import Vqvae
-from distill_vqvae.prior import Prior, token_uniforms
+from distill_vqvae.prior import Prior
 
-ROWS = 8
-"""How many chunks of a file are sampled together. Always this many, the rest empty: a row's last bits depend on how
-many rows there are and which it is, so chunk j stands in row j % ROWS of a full block whatever the duration."""
+DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""What the prior can compute in; on a CPU, half precision takes fifty times as long."""
 
 
 class VqvaeModel(GenerativeModel):
     """A version 2 checkpoint, ready to generate."""
 
-    def __init__(self, vqvae: Vqvae, prior: Prior, device: str) -> None:
+    concurrent = True
+
+    def __init__(self, vqvae: Vqvae, prior: Prior, first: FirstCode, device: str) -> None:
         self.vqvae = vqvae.to(device)
         self.prior = prior.to(device)
+        self.first = first
         self.device = device
+        self.precisions = [name for name in DTYPES if device != "cpu" or name != "fp16"]
         self.spectrogram = vqvae.picture.spectrogram
         self.sample_rate = self.spectrogram.sample_rate
+        self._prior_in = cache(lambda precision: self.prior.to(device, DTYPES[precision]))
 
     @classmethod
     def load(cls, header: CheckpointHeader, device: str) -> VqvaeModel:
@@ -41,7 +50,8 @@ class VqvaeModel(GenerativeModel):
         config = section(contents, "vqvae_config")
         spectrogram = Spectrogram.from_config(contents.get("spectrogram_config"))
         picture = Picture.of_chunk(spectrogram, config)
-        vqvae = Vqvae.load(section(contents, "model_state_dict"), config, picture)
+        tensors = section(contents, "model_state_dict")
+        vqvae = Vqvae.load(tensors, config, picture)
         height, width = picture.grid
         prior = Prior.load(
             section(contents, "prior_state_dict"),
@@ -50,7 +60,7 @@ class VqvaeModel(GenerativeModel):
             quantizers=vqvae.codebooks.shape[0],
             positions=height * width,
         )
-        return cls(vqvae, prior, device)
+        return cls(vqvae, prior, _first_code(tensors, config, prior.vocabulary), device)
 
     def count_chunks(self, request: GenerationRequest) -> int:
         frames = self.vqvae.picture.frames
@@ -58,8 +68,35 @@ class VqvaeModel(GenerativeModel):
         return 1 + -(-beyond // (frames - self._overlap_frames(request)))
 
     def generate(self, request: GenerationRequest) -> Iterator[NDArray[np.float32]]:
-        joined = crossfade(self._mel_chunks(request), self._overlap_frames(request))
+        batch = self.generate_batch([request])
+        try:
+            for made in batch:
+                yield from made.chunks
+        finally:
+            batch.close()
+
+    def generate_batch(self, requests: Iterable[GenerationRequest], batch_size: int | None = None) -> Batch:
+        return Batch(self, requests, batch_size)
+
+    def ask(self, request: GenerationRequest) -> Asked:
+        """What is asked of the prior for `request`."""
+        settings = Settings(*(request.options[name] for name in Settings._fields))
+        return Asked(request, self.count_chunks(request), self._prior_in(request.precision), settings)
+
+    def render(self, request: GenerationRequest, codes: Iterator[Tensor]) -> Iterator[NDArray[np.float32]]:
+        """The sound of a file from the codes of its chunks."""
+        joined = crossfade(self.decoded(codes), self._overlap_frames(request))
         return invert(joined, request.samples, self.spectrogram, stream(request.seed, "phase"), self.device)
+
+    @torch.inference_mode()
+    def decoded(self, codes: Iterator[Tensor]) -> Iterator[Tensor]:
+        """The mel power spectrum `[n_mels, frames]` of each chunk, not joined yet."""
+        for of_chunk in codes:
+            grid = of_chunk.view(1, -1, self.prior.quantizers).to(self.device)
+            with single_threaded():
+                log_mel = self.vqvae.decode(self.vqvae.embed(grid))
+                power = torch.expm1(log_mel[0, 0])
+            yield power
 
     def _overlap_frames(self, request: GenerationRequest) -> int:
         overlap_ms: float = request.options["overlap"]
@@ -72,16 +109,32 @@ class VqvaeModel(GenerativeModel):
             )
         return frames
 
-    @torch.inference_mode()
-    def _mel_chunks(self, request: GenerationRequest) -> Iterator[Tensor]:
-        """The mel power spectra `[n_mels, frames]` of the chunks, not joined yet."""
-        temperature, top_k, top_p = (request.options[name] for name in ("temperature", "top_k", "top_p"))
-        count = self.count_chunks(request)
-        for first in range(0, count, ROWS):
-            chunks = range(first, min(first + ROWS, count))
-            streams = [stream(request.seed, "tokens", chunk) for chunk in chunks]
-            uniforms = token_uniforms(streams, self.prior.length, ROWS).to(self.device)
-            codes = self.prior.generate(uniforms, temperature, top_k, top_p)
-            for row in range(len(chunks)):
-                log_mel = self.vqvae.decode(self.vqvae.embed(codes[row : row + 1]))
-                yield torch.expm1(log_mel[0, 0])
+
+class Batch(Iterator[Generation]):
+    """The files of several requests, their codes sampled together."""
+
+    def __init__(self, model: VqvaeModel, requests: Iterable[GenerationRequest], batch_size: int | None) -> None:
+        self._model = model
+        threads = torch.get_num_threads() if model.device == "cpu" else 1
+        self._dealer = Dealer(map(model.ask, requests), model.first, batch_size, threads)
+
+    def __next__(self) -> Generation:
+        codes = next(self._dealer)
+        return Generation(self._model.render(codes.asked.request, codes), codes.statistics)
+
+    def close(self) -> None:
+        """Have what is under way end soon."""
+        self._dealer.close()
+
+
+def _first_code(tensors: Mapping[str, Tensor], config: Mapping[str, Any], vocabulary: int) -> FirstCode:
+    """By the use of the first level's codes in training, of which a file carries a running mean; else uniform.
+
+    Codes used no more than `threshold_ema_dead_code` are dead: training has just replaced them, and set their use to
+    that. (vector-quantize-pytorch, which writes these tensors.)
+    """
+    uses = tensors.get("quantizer.rvq.layers.0._codebook.cluster_size")
+    dead_at = config.get("threshold_ema_dead_code", 0)
+    if not isinstance(uses, Tensor) or uses.shape != (1, vocabulary) or not isinstance(dead_at, int | float):
+        return FirstCode.uniform(vocabulary)
+    return FirstCode.as_used(uses[0].float(), dead_at)

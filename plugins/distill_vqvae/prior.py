@@ -3,80 +3,38 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distill.checkpoint import load_weights, whole_number
 from distill.errors import CheckpointError
-from distill.sampling import filter_logits, sample
+
+Cache = list[tuple[Tensor, Tensor]]
+"""The keys and the values of each layer, `[rows * heads, length, width / heads]`."""
 
 
-class Attention(nn.Module):
-    """Causal self-attention, parameters laid out as in `torch.nn.MultiheadAttention`."""
+class Prior:
+    """Logits for the next of a chunk's flattened codes, `[pos0_q0, pos0_q1, ..., pos1_q0, ...]`.
 
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
-        self.in_proj_bias = nn.Parameter(torch.empty(3 * width))
-        self.out_proj = nn.Linear(width, width)
+    Every operation has a shape that depends on the number of rows and the position alone, and none mixes rows: so what
+    a row gives does not depend on the others, as long as there are always as many (docs/decisions/equal-bytes.md).
+    """
 
-    def forward(self, x: Tensor, start: int, cache: Tensor) -> Tensor:
-        """`x [rows, new, width]` at positions from `start` on; its keys and values go into `cache`.
-
-        `cache [2, rows, heads, length, width / heads]` holds those of every position before `start`. Attention is
-        written out as matrix products: a fused kernel mixes the order of sums between rows.
-        """
-        rows, new, width = x.shape
-        projected = F.linear(x, self.in_proj_weight, self.in_proj_bias)
-        query, key, value = projected.view(rows, new, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        end = start + new
-        cache[0, :, :, start:end] = key
-        cache[1, :, :, start:end] = value
-        keys, values = cache[:, :, :, :end]
-        scores = query @ keys.transpose(-2, -1) / math.sqrt(width // self.heads)
-        if new > 1:
-            ahead = torch.ones(new, end, dtype=torch.bool, device=x.device).triu(start + 1)
-            scores = scores.masked_fill(ahead, -torch.inf)
-        mixed = scores.softmax(dim=-1) @ values
-        out: Tensor = self.out_proj(mixed.transpose(1, 2).reshape(rows, new, width))
-        return out
-
-
-class Layer(nn.Module):
-    """A pre-norm transformer layer, parameters named as in `torch.nn.TransformerEncoderLayer`."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.self_attn = Attention(width, heads)
-        self.linear1 = nn.Linear(width, 4 * width)
-        self.linear2 = nn.Linear(4 * width, width)
-        self.norm1 = nn.LayerNorm(width)
-        self.norm2 = nn.LayerNorm(width)
-
-    def forward(self, x: Tensor, start: int, cache: Tensor) -> Tensor:
-        x = x + self.self_attn(self.norm1(x), start, cache)
-        out: Tensor = x + self.linear2(F.relu(self.linear1(self.norm2(x))))
-        return out
-
-
-class Prior(nn.Module):
-    """Logits for the next of a chunk's flattened codes, `[pos0_q0, pos0_q1, ..., pos1_q0, ...]`."""
-
-    def __init__(self, *, vocabulary: int, length: int, quantizers: int, width: int, layers: int, heads: int) -> None:
-        super().__init__()
-        self.vocabulary, self.length, self.quantizers = vocabulary, length, quantizers
-        self.token_emb = nn.Embedding(vocabulary, width)
-        self.pos_emb = nn.Embedding(length, width)
-        self.level_emb = nn.Embedding(quantizers, width)
-        self._layers = [Layer(width, heads) for _ in range(layers)]
-        self.transformer = nn.ModuleDict({"layers": nn.ModuleList(self._layers)})
-        self.ln_f = nn.LayerNorm(width)
-        self.head = nn.Linear(width, vocabulary, bias=False)
+    def __init__(self, network: PriorNetwork) -> None:
+        self.vocabulary, self.width = network.token_emb.weight.shape
+        self.length = len(network.pos_emb.weight)
+        self.quantizers = len(network.level_emb.weight)
+        self.heads = network.heads
+        self.device = "cpu"
+        self._tokens = network.token_emb.weight
+        levels = torch.arange(self.length) % self.quantizers
+        self._places = network.pos_emb.weight + network.level_emb.weight[levels]  # [length, width]
+        self._layers = [_Layer.of(layer) for layer in network.layers]
+        self._norm = _Norm.of(network.ln_f)
+        self._head = network.head.weight.T.contiguous()
 
     @classmethod
     def load(
@@ -88,7 +46,7 @@ class Prior(nn.Module):
         quantizers: int,
         positions: int,
     ) -> Prior:
-        """The network from a checkpoint's `prior_state_dict` and `prior_config`, on the CPU.
+        """The prior of a checkpoint's `prior_state_dict` and `prior_config`, on the CPU.
 
         `vocabulary`, `quantizers` and `positions` are the VQ-VAE's, whose codes the prior must cover one by one.
         """
@@ -105,7 +63,7 @@ class Prior(nn.Module):
         if width % heads:
             raise CheckpointError(f"The checkpoint's prior has {heads} heads, which do not divide its width {width}.")
         with torch.device("meta"):
-            network = cls(
+            network = PriorNetwork(
                 vocabulary=vocabulary,
                 length=length,
                 quantizers=quantizers,
@@ -114,46 +72,162 @@ class Prior(nn.Module):
                 heads=heads,
             )
         load_weights(network, {n: t for n, t in tensors.items() if n != "causal_mask"}, "prior")
-        return network
+        return cls(network)
 
-    def new_cache(self, rows: int) -> list[Tensor]:
-        """An empty cache of keys and values for `rows`, a tensor a layer."""
-        width = self.token_emb.embedding_dim
-        heads = self._layers[0].self_attn.heads
-        shape = (2, rows, heads, self.length, width // heads)
-        return [self.head.weight.new_zeros(shape) for _ in self._layers]
+    def to(self, device: str, dtype: torch.dtype = torch.float32) -> Prior:
+        """The same prior on `device`, computing in `dtype`; its logits are float32 all the same."""
+        moved = object.__new__(Prior)
+        moved.__dict__.update(self.__dict__, device=device)
+        for name in ("_tokens", "_places", "_head"):
+            setattr(moved, name, getattr(self, name).to(device, dtype))
+        moved._norm = self._norm.to(device, dtype)
+        moved._layers = [layer.to(device, dtype) for layer in self._layers]
+        return moved
 
-    def forward(self, tokens: Tensor, start: int, cache: list[Tensor]) -> Tensor:
-        """Logits `[rows, new, vocabulary]` after each of `tokens [rows, new]`, which stand at positions from `start`.
+    def cache_bytes(self, rows: int) -> int:
+        """The size of a cache for `rows`."""
+        return 2 * len(self._layers) * rows * self.length * self.width * self._tokens.element_size()
+
+    def new_cache(self, rows: int) -> Cache:
+        """An empty cache for `rows`."""
+        shape = (rows * self.heads, self.length, self.width // self.heads)
+        return [(self._tokens.new_zeros(shape), self._tokens.new_zeros(shape)) for _ in self._layers]
+
+    @torch.inference_mode()
+    def __call__(self, tokens: Tensor, start: int, cache: Cache) -> Tensor:
+        """Logits `float32 [rows, new, vocabulary]` after each of `tokens [rows, new]`, which stand from `start` on.
 
         `cache` holds the positions before `start`, and these afterwards.
         """
-        positions = torch.arange(start, start + tokens.shape[1], device=tokens.device)
-        x = self.token_emb(tokens) + self.pos_emb(positions) + self.level_emb(positions % self.quantizers)
-        for layer, past in zip(self._layers, cache, strict=True):
-            x = layer(x, start, past)
-        out: Tensor = self.head(self.ln_f(x))
-        return out
+        rows, new = tokens.shape
+        x = F.embedding(tokens, self._tokens).add_(self._places[start : start + new]).view(rows * new, self.width)
+        for layer, (keys, values) in zip(self._layers, cache, strict=True):
+            mixed = self._attend(layer.into(layer.norm1(x)), rows, start, keys, values)
+            x.add_(layer.out(mixed))
+            x.add_(layer.linear2(layer.linear1(layer.norm2(x)).relu_()))
+        logits = self._norm(x) @ self._head
+        return logits.view(rows, new, self.vocabulary).float()
 
-    @torch.inference_mode()
-    def generate(self, uniforms: Tensor, temperature: float, top_k: int, top_p: float) -> Tensor:
-        """Codes `int64 [rows, positions, quantizers]`, drawn with `uniforms [rows, length]` in [0, 1).
+    def _attend(self, projected: Tensor, rows: int, start: int, keys: Tensor, values: Tensor) -> Tensor:
+        """What `projected [rows * new, 3 * width]` attends to up to itself, `[rows * new, width]`.
 
-        The first code has no context in this format; it is drawn uniformly from the codebook.
+        Written out as matrix products: a fused kernel mixes the order of sums between rows.
         """
-        rows = len(uniforms)
-        cache = self.new_cache(rows)
-        tokens = torch.empty(rows, self.length, dtype=torch.int64, device=uniforms.device)
-        tokens[:, 0] = sample(uniforms.new_zeros(rows, self.vocabulary), uniforms[:, 0])
-        for t in range(1, self.length):
-            logits = self(tokens[:, t - 1 : t], t - 1, cache)[:, 0]
-            tokens[:, t] = sample(filter_logits(logits, temperature, top_k, top_p), uniforms[:, t])
-        return tokens.view(rows, -1, self.quantizers)
+        new, size = len(projected) // rows, self.width // self.heads
+        query, key, value = projected.view(rows, new, 3, self.heads, size).permute(2, 0, 3, 1, 4)
+        end = start + new
+        keys[:, start:end] = key.reshape(-1, new, size)
+        values[:, start:end] = value.reshape(-1, new, size)
+        query = query.mul(1.0 / math.sqrt(size)).reshape(-1, new, size)
+        scores = torch.bmm(query, keys[:, :end].transpose(1, 2))
+        if new > 1:
+            ahead = torch.ones(new, end, dtype=torch.bool, device=scores.device).triu(start + 1)
+            scores.masked_fill_(ahead, -torch.inf)
+        mixed = torch.bmm(scores.softmax(dim=-1), values[:, :end])
+        return mixed.view(rows, self.heads, new, size).transpose(1, 2).reshape(rows * new, self.width)
 
 
-def token_uniforms(streams: list[np.random.Generator], length: int, rows: int) -> Tensor:
-    """`float64 [rows, length]` in [0, 1): a row a stream, zeros in the rows that are left over."""
-    uniforms = np.zeros((rows, length))
-    for row, generator in enumerate(streams):
-        uniforms[row] = generator.random(length)
-    return torch.from_numpy(uniforms)
+class _Norm(NamedTuple):
+    weight: Tensor
+    bias: Tensor
+
+    @classmethod
+    def of(cls, norm: nn.LayerNorm) -> _Norm:
+        return cls(norm.weight, norm.bias)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return torch.layer_norm(x, self.bias.shape, self.weight, self.bias)
+
+    def to(self, device: str, dtype: torch.dtype) -> _Norm:
+        return _Norm(self.weight.to(device, dtype), self.bias.to(device, dtype))
+
+
+class _Linear(NamedTuple):
+    """`weight [inward, outward]`: so laid out, the product of few rows is quicker."""
+
+    weight: Tensor
+    bias: Tensor
+
+    @classmethod
+    def of(cls, weight: Tensor, bias: Tensor) -> _Linear:
+        return cls(weight.T.contiguous(), bias)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return torch.addmm(self.bias, x, self.weight)
+
+    def to(self, device: str, dtype: torch.dtype) -> _Linear:
+        return _Linear(self.weight.to(device, dtype), self.bias.to(device, dtype))
+
+
+class _Layer(NamedTuple):
+    """The parameters of a pre-norm transformer layer, as they are computed with."""
+
+    norm1: _Norm
+    into: _Linear
+    out: _Linear
+    norm2: _Norm
+    linear1: _Linear
+    linear2: _Linear
+
+    @classmethod
+    def of(cls, layer: LayerNetwork) -> _Layer:
+        attention = layer.self_attn
+        return cls(
+            _Norm.of(layer.norm1),
+            _Linear.of(attention.in_proj_weight, attention.in_proj_bias),
+            _Linear.of(attention.out_proj.weight, attention.out_proj.bias),
+            _Norm.of(layer.norm2),
+            _Linear.of(layer.linear1.weight, layer.linear1.bias),
+            _Linear.of(layer.linear2.weight, layer.linear2.bias),
+        )
+
+    def to(self, device: str, dtype: torch.dtype) -> _Layer:
+        norms = (norm.to(device, dtype) for norm in (self.norm1, self.norm2))
+        into, out, linear1, linear2 = (
+            linear.to(device, dtype) for linear in (self.into, self.out, self.linear1, self.linear2)
+        )
+        norm1, norm2 = norms
+        return _Layer(norm1, into, out, norm2, linear1, linear2)
+
+
+class PriorNetwork(nn.Module):
+    """The parameters as the file names them, which are those of `torch.nn.TransformerEncoder`. `Prior` computes."""
+
+    def __init__(self, *, vocabulary: int, length: int, quantizers: int, width: int, layers: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.token_emb = _Table(vocabulary, width)
+        self.pos_emb = _Table(length, width)
+        self.level_emb = _Table(quantizers, width)
+        self.layers = [LayerNetwork(width) for _ in range(layers)]
+        self.transformer = nn.ModuleDict({"layers": nn.ModuleList(self.layers)})
+        self.ln_f = nn.LayerNorm(width)
+        self.head = nn.Linear(width, vocabulary, bias=False)
+
+
+class LayerNetwork(nn.Module):
+    """The parameters of `torch.nn.TransformerEncoderLayer`."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.self_attn = _Attention(width)
+        self.linear1 = nn.Linear(width, 4 * width)
+        self.linear2 = nn.Linear(4 * width, width)
+        self.norm1 = nn.LayerNorm(width)
+        self.norm2 = nn.LayerNorm(width)
+
+
+class _Attention(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
+        self.in_proj_bias = nn.Parameter(torch.empty(3 * width))
+        self.out_proj = nn.Linear(width, width)
+
+
+class _Table(nn.Module):
+    """The parameter of `torch.nn.Embedding`, which itself imports torch's compiler to initialise it: a second more."""
+
+    def __init__(self, rows: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(rows, width))

@@ -121,6 +121,7 @@ def test_what_is_said_of_a_file_is_true_of_it(made: Made) -> None:
         "format": read.format.lower(),
         "model": "hum",
         "loader": "tone",
+        "stats": {"mean_pitch": 400.0},
     }
 
 
@@ -147,6 +148,7 @@ def test_the_sidecar_says_how_the_file_was_made(made: Made, model_file: Path) ->
             "distribution": "tones 1.0",
         },
         "device": "cpu",
+        "precision": "float32",
         "seed": 3,
         "options": {"pitch": "high"},
         "duration": 0.5,
@@ -155,6 +157,7 @@ def test_the_sidecar_says_how_the_file_was_made(made: Made, model_file: Path) ->
         "channels": 1,
         "format": "wav",
         "bit_depth": "24-bit",
+        "stats": {"mean_pitch": 400.0},
     }
 
 

@@ -26,6 +26,7 @@ def convert(option: click.Option, value: str) -> object:
         (options.temperature(default=0.7), "[0.1 to 2; default 0.7]"),
         (options.top_k(), "[0 or more; default 0]"),
         (options.top_p(), "[0 to 1; default 0.9]"),
+        (options.min_p(), "[0 to 1; default 0]"),
         (options.overlap(), "[0 to 500 ms; default 50]"),
         (
             options.number("--n", help="N.", default=None, low=0, high=2**63 - 1, integer=True, default_means="random"),

@@ -88,7 +88,7 @@ def test_format_depth_and_rate_are_those_asked_for(
 def test_a_sampling_option_changes_the_sound(cli: Cli, vqvae_file: Path) -> None:
     changes = {
         "plain": [], "temperature": ["-t", 0.2], "top-k": ["--top-k", 2], "top-p": ["--top-p", 0.3],
-        "overlap": ["--overlap", 200],
+        "min-p": ["--min-p", 0.6], "overlap": ["--overlap", 200],
     }  # fmt: skip
     made = {
         name: cli("generate", vqvae_file, "-d", 1.5, "-s", 1, "-o", name, *options).files[0].read_bytes()
@@ -134,11 +134,11 @@ def test_flags_of_another_model_warn_once_each(cli: Cli, vqvae_file: Path, flags
 
 
 def test_sampling_flags_warn_for_a_model_without_a_prior_to_sample(cli: Cli, vae_file: Path) -> None:
-    result = cli("generate", vae_file, *SHORT, "-t", 1, "--top-k", 3, "--top-p", 0.5, "--overlap", 20)
+    result = cli("generate", vae_file, *SHORT, "-t", 1, "--top-k", 3, "--top-p", 0.5, "--min-p", 0.1, "--overlap", 20)
     assert result.code == 0
     assert sorted(result.errors) == [
         f"Warning: --{name} is not supported for VAE models. Ignored."
-        for name in ("overlap", "temperature", "top-k", "top-p")
+        for name in ("min-p", "overlap", "temperature", "top-k", "top-p")
     ]
 
 
@@ -168,6 +168,9 @@ def test_a_foreign_flag_changes_nothing(cli: Cli, vqvae_file: Path) -> None:
         (["-t", "2.1"], ["-t", "'2.1'", "0.1 to 2"]),
         (["--top-k", "-1"], ["--top-k", "'-1'", "0 or more"]),
         (["--top-p", "1.1"], ["--top-p", "'1.1'", "0 to 1"]),
+        (["--min-p", "-0.1"], ["--min-p", "'-0.1'", "0 to 1"]),
+        (["--batch-size", "0"], ["--batch-size", "'0'", "1 to 1000000"]),
+        (["--precision", "int8"], ["--precision", "'int8'", "'float32', 'bf16', 'fp16'"]),
         (["--overlap", "501"], ["--overlap", "'501'", "0 to 500 ms"]),
         (["--slider", "1"], ["--slider", "'1'", "INDEX:VALUE", "-10 to 10"]),
         (["--slider", "0:11"], ["--slider", "'0:11'", "-10 to 10"]),
@@ -299,9 +302,9 @@ def test_help_groups_options_by_the_plugin_that_brings_them(cli: Cli) -> None:
     ]  # fmt: skip
     for title, flags in {
         "Options for every model:": "--duration --seed --count --output-dir --format --sample-rate --bit-depth "
-        "--device --loader --json --quiet",
+        "--device --batch-size --precision --loader --stats --json --quiet",
         "Options for models of plugin vae:": "--slider --preset --blend",
-        "Options for models of plugin vqvae:": "--temperature --top-k --top-p --overlap",
+        "Options for models of plugin vqvae:": "--temperature --top-k --top-p --min-p --overlap",
     }.items():
         assert re.findall(r"^  (?:-\w, )?(--[\w-]+)", titles[title], re.M)[: len(flags.split())] == flags.split()
 

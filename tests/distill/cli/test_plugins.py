@@ -38,7 +38,7 @@ def test_people_see_what_each_plugin_claims_and_brings(cli: Cli) -> None:
     ]
     assert vqvae.splitlines()[1:] == [
         "  claims    version 2, model_type 'vqvae': VQ-VAE models, loader vqvae",
-        "  options   --temperature, --top-k, --top-p, --overlap",
+        "  options   --temperature, --top-k, --top-p, --min-p, --overlap",
     ]
 
 
@@ -52,7 +52,7 @@ def test_json_has_the_same(cli: Cli) -> None:
         "name": "vqvae", "distribution": "distill", "api": 1,
         "hooks": ["claim_checkpoint", "claimed_types", "generation_options"],
         "claims": [{"version": 2, "model_type": "vqvae", "loader": "vqvae", "kind": "VQ-VAE"}],
-        "options": ["--temperature", "--top-k", "--top-p", "--overlap"], "commands": [], "errors": [],
+        "options": ["--temperature", "--top-k", "--top-p", "--min-p", "--overlap"], "commands": [], "errors": [],
     }  # fmt: skip
 
 

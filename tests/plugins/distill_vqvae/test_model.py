@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from checkpoints import save, vqvae_contents
@@ -13,30 +15,9 @@ from checkpoints import save, vqvae_contents
 from distill import GenerationRequest
 from distill.checkpoint import read_header
 from distill.errors import CheckpointError
-from distill.sampling import filter_logits, sample
-from distill.seeding import stream
-from distill_vqvae.model import ROWS, VqvaeModel
-from distill_vqvae.prior import token_uniforms
+from distill_vqvae.model import VqvaeModel
 
-OPTIONS = {"temperature": 1.0, "top_k": 0, "top_p": 0.9, "overlap": 50.0}
-
-
-def load(path: Path) -> VqvaeModel:
-    header = read_header(path)
-    assert header is not None
-    return VqvaeModel.load(header, "cpu")
-
-
-@pytest.fixture(scope="module")
-def model(vqvae_file: Path) -> VqvaeModel:
-    return load(vqvae_file)
-
-
-@pytest.fixture(scope="module")
-def wide_model(tmp_path_factory: pytest.TempPathFactory) -> VqvaeModel:
-    """A prior of 4 layers and width 256."""
-    contents = vqvae_contents(codebook_size=128, width=256, layers=4, heads=8)
-    return load(save(contents, tmp_path_factory.mktemp("models") / "wide.distill"))
+OPTIONS = {"temperature": 1.0, "top_k": 0, "top_p": 0.9, "min_p": 0.0, "overlap": 50.0}
 
 
 def asking(seconds: float, **options: float) -> GenerationRequest:
@@ -52,52 +33,42 @@ def test_as_many_chunks_come_as_were_announced(model: VqvaeModel, seconds: float
     assert sum(chunk.shape[1] for chunk in chunks) == asked.samples
 
 
-@pytest.mark.parametrize("name", ["model", "wide_model"])
-def test_a_chunk_is_the_same_bits_in_a_short_file_and_in_a_long_one(name: str, request: pytest.FixtureRequest) -> None:
-    made: VqvaeModel = request.getfixturevalue(name)
-    long = list(made._mel_chunks(asking(3 * ROWS)))
-    for chunks in (1, 2, 3, ROWS, ROWS + 3):
-        short = list(made._mel_chunks(asking(0.9 * chunks)))
-        assert all(torch.equal(a, b) for a, b in zip(short, long, strict=False))
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+def test_a_file_of_a_batch_is_the_file_made_alone(model: VqvaeModel, batch_size: int) -> None:
+    requests = [GenerationRequest(seed, 90_000, OPTIONS) for seed in range(4)]
+    together = [list(made.chunks) for made in model.generate_batch(requests, batch_size)]
+    for request, chunks in zip(requests, together, strict=True):
+        for one, other in zip(model.generate(request), chunks, strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
-def test_a_rows_logits_do_not_depend_on_what_is_in_the_other_rows(wide_model: VqvaeModel) -> None:
-    prior = wide_model.prior
-    generator = torch.Generator().manual_seed(0)
-    tokens = torch.randint(prior.vocabulary, (ROWS, 20), generator=generator)
-    for row in range(ROWS):
-        alone = torch.zeros_like(tokens)
-        alone[row] = tokens[row]
-        caches = prior.new_cache(ROWS), prior.new_cache(ROWS)
-        for t in range(20):
-            together, apart = (prior(x[:, t : t + 1], t, c)[row] for x, c in zip((tokens, alone), caches, strict=True))
-            assert torch.equal(together, apart)
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_a_file_does_not_depend_on_the_number_of_threads(model: VqvaeModel, threads: int) -> None:
+    expected = np.concatenate(list(model.generate(asking(3))), axis=1)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        found = np.concatenate(list(model.generate(asking(3))), axis=1)
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(found, expected)
 
 
-def test_a_last_block_that_is_not_full_is_filled_up(model: VqvaeModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows: list[int] = []
-    generate = model.prior.generate
-    monkeypatch.setattr(
-        model.prior, "generate", lambda uniforms, *rest: (rows.append(len(uniforms)), generate(uniforms, *rest))[1]
-    )
-    list(model._mel_chunks(asking(0.9 * (ROWS + 2))))
-    assert rows == [ROWS, ROWS]
+def test_another_precision_is_another_sound_that_its_seed_makes_again(wide_model: VqvaeModel) -> None:
+    sounds = [
+        np.concatenate(list(wide_model.generate(GenerationRequest(3, 40_000, OPTIONS, how))), axis=1)
+        for how in ("bf16", "bf16", "float32")
+    ]
+    np.testing.assert_array_equal(sounds[0], sounds[1])
+    assert not np.array_equal(sounds[0], sounds[2])
 
 
-def test_codes_drawn_from_the_cache_are_those_drawn_from_the_whole_prefix(wide_model: VqvaeModel) -> None:
-    prior = wide_model.prior
-    uniforms = token_uniforms([stream(1, "tokens", row) for row in range(2)], prior.length, 2)
-    cached = prior.generate(uniforms, 0.9, 20, 0.95).flatten(1)
-    for position in (1, 2, prior.length // 2, prior.length - 1):
-        logits = prior(cached[:, :position], 0, prior.new_cache(2))[:, -1]
-        assert torch.equal(sample(filter_logits(logits, 0.9, 20, 0.95), uniforms[:, position]), cached[:, position])
-
-
-def test_the_first_code_is_drawn_uniformly_from_the_codebook(model: VqvaeModel) -> None:
-    size = model.prior.vocabulary
-    uniforms = torch.zeros(size, model.prior.length, dtype=torch.float64)
-    uniforms[:, 0] = (torch.arange(size) + 0.5) / size
-    assert model.prior.generate(uniforms, 0.1, 1, 0.0)[:, 0, 0].tolist() == list(range(size))
+def test_leaving_a_file_half_made_leaves_no_threads(model: VqvaeModel) -> None:
+    before = threading.active_count()
+    chunks = model.generate(asking(200))
+    next(chunks)
+    chunks.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
 
 
 def changed(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
@@ -126,5 +97,7 @@ def changed(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
 def test_what_does_not_fit_together_is_named(
     tmp_path: Path, change: Callable[[dict[str, Any]], object], message: str
 ) -> None:
+    header = read_header(save(changed(change), tmp_path / "m.distill"))
+    assert header is not None
     with pytest.raises(CheckpointError, match=message):
-        load(save(changed(change), tmp_path / "m.distill"))
+        VqvaeModel.load(header, "cpu")

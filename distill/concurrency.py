@@ -1,0 +1,41 @@
+"""Work done side by side in threads, its results in order. What must not depend on the threads is not decided here."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class UnwantedError(Exception):
+    """Raised in work that ends because its results are no longer wanted."""
+
+
+def in_order(
+    tasks: Iterable[Callable[[Event], T]], workers: int, stop: Callable[[], object] = lambda: None
+) -> Generator[T, None, None]:
+    """The results of `tasks`, in order, each run in one of `workers` threads.
+
+    Up to twice as many as there are workers are under way or wait to be taken. A task is given an event: once it is
+    set, because the results are no longer wanted, the task should end soon, by `UnwantedError`; closing the generator
+    waits for that, after a call of `stop`, which may hasten it. What a task raises is raised here in its turn.
+    """
+    unwanted = Event()
+    waiting: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for task in tasks:
+                waiting.append(pool.submit(task, unwanted))
+                if len(waiting) == 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            unwanted.set()
+            stop()
+            for future in waiting:
+                future.cancel()
