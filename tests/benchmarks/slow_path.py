@@ -3,15 +3,22 @@
 One chunk at a time; every token runs the whole prefix again through torch's own transformer; mel to linear by least
 squares, clamped; 128 iterations of fast Griffin-Lim (Perraudin et al., WASPAA 2013, as torchaudio has it: momentum
 0.99). It shares no code with `distill` but the mel filters and the codes' decoder, which cost next to nothing.
+
+    python tests/benchmarks/slow_path.py MODEL COUNT SECONDS FOLDER
 """
 
 from __future__ import annotations
 
-import numpy as np
+import sys
+from pathlib import Path
+
+import soundfile
 import torch
 from torch import Tensor, nn
 
 from distill.audio.mel import Spectrogram
+from distill.checkpoint import load_contents, read_header
+from distill_mel2d.networks import Picture
 from distill_vqvae.networks import Vqvae
 
 
@@ -79,19 +86,43 @@ def griffin_lim(power: Tensor, spectrogram: Spectrogram, iterations: int = 128, 
     return torch.istft(magnitude * angles, n_fft, hop, window=window)
 
 
-def generate(vqvae: Vqvae, prior: SlowPrior, chunks: int, overlap: int, options: tuple[float, int, float]) -> Tensor:
-    """A waveform `[samples]` of `chunks` chunks, inverted apart and cross-faded over `overlap` samples."""
+def load(path: Path) -> tuple[Vqvae, SlowPrior]:
+    """The networks of a version 2 checkpoint."""
+    header = read_header(path)
+    assert header is not None
+    contents = load_contents(header)
+    spectrogram = Spectrogram.from_config(contents["spectrogram_config"])
+    config = contents["vqvae_config"]
+    vqvae = Vqvae.load(contents["model_state_dict"], config, Picture.of_chunk(spectrogram, config))
+    prior = SlowPrior(contents["prior_config"], config["codebook_size"])
+    prior.load_state_dict(contents["prior_state_dict"])
+    return vqvae, prior.eval()
+
+
+@torch.inference_mode()
+def generate(vqvae: Vqvae, prior: SlowPrior, samples: int, overlap: int = 2400) -> Tensor:
+    """A waveform `[samples]` of chunks inverted apart and cross-faded over `overlap` samples."""
     spectrogram = vqvae.picture.spectrogram
-    rising = torch.from_numpy(np.sin(np.linspace(0, np.pi / 2, overlap, dtype=np.float32)))
-    joined: list[Tensor] = []
-    for _ in range(chunks):
-        codes = prior.generate(*options).view(1, -1, prior.levels)
-        with torch.inference_mode():
-            mel = torch.expm1(vqvae.decode(vqvae.embed(codes)))[0, 0]
-            wave = griffin_lim(mel_to_power(mel, spectrogram), spectrogram)
-        if joined:
-            tail = joined[-1][-overlap:]
-            tail.mul_(rising.flip(0)).add_(wave[:overlap] * rising)
-            wave = wave[overlap:]
-        joined.append(wave)
-    return torch.cat(joined)
+    rising = torch.linspace(0, torch.pi / 2, overlap).sin()
+    joined = torch.zeros(0)
+    while len(joined) < samples:
+        codes = prior.generate(temperature=1.0, top_k=0, top_p=0.9).view(1, -1, prior.levels)
+        mel = torch.expm1(vqvae.decode(vqvae.embed(codes)))[0, 0]
+        wave = griffin_lim(mel_to_power(mel, spectrogram), spectrogram)
+        if len(joined):
+            wave[:overlap] = wave[:overlap] * rising + joined[-overlap:] * rising.flip(0)
+        joined = torch.cat([joined[:-overlap], wave])
+    return joined[:samples]
+
+
+def main(model: str, count: str, seconds: str, folder: str) -> None:
+    """Write `count` files of `seconds` into `folder`."""
+    vqvae, prior = load(Path(model))
+    rate = vqvae.picture.spectrogram.sample_rate
+    for index in range(int(count)):
+        wave = generate(vqvae, prior, round(float(seconds) * rate))
+        soundfile.write(Path(folder, f"{index}.wav"), 0.89 / wave.abs().max() * wave.numpy(), rate, "PCM_24")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
