@@ -35,7 +35,7 @@ from distill.audio.mel import Spectrogram
 from distill.devices import single_threaded
 
 NNLS_ITERATIONS = 4
-PHASE_ITERATIONS = 12
+PHASE_ITERATIONS = 10
 MOMENTUM = 0.8
 """How far each iteration goes on in the direction of the last; 0.99, usual where magnitudes are held, overshoots here
 (mean log-mel error of a drum loop 0.69 dB after 12 iterations, 0.56 at 0.8)."""
@@ -154,7 +154,8 @@ class MelInverter:
         power = mel_to_power(mel, self._spectrogram)
         turns = self._turns + _turns_each_hop(power, self._spectrogram).cumsum_(dim=0)
         self._turns = turns[-1:].frac() if frames else self._turns
-        start = torch.polar(power.pow_(1.0 / self._spectrogram.power), turns.mul_(2 * math.pi))
+        magnitude, angle = power.pow_(1.0 / self._spectrogram.power), turns.mul_(2 * math.pi)
+        start = torch.complex(angle.cos().mul_(magnitude), angle.sin_().mul_(magnitude))
         self._mel = torch.cat([self._mel, mel])
         self._spectrum = torch.cat([self._spectrum, start])
 
@@ -183,11 +184,11 @@ class MelInverter:
         scale = self._with_tail(self._overlap_add(self._window.expand(len(self._mel), -1)), 1)
         scale.clamp_(min=1e-8).reciprocal_()
         frames = scale.new_empty(len(self._mel), self._spectrogram.n_fft)
-        power = scale.new_empty(len(self._mel), self._spectrogram.bins)
+        squares = scale.new_empty(len(self._mel), 2 * self._spectrogram.bins)
         previous = samples = self._synthesise(scale, at_end)
         for _ in range(self._iterations):
             self._analyse(samples + MOMENTUM * (samples - previous), frames)
-            self._scale_to_mel(power)
+            self._scale_to_mel(squares)
             previous, samples = samples, self._synthesise(scale, at_end)
         return samples
 
@@ -197,10 +198,14 @@ class MelInverter:
         torch.mul(overlapping, self._window, out=frames)
         self._spectrum = torch.fft.rfft(frames)
 
-    def _scale_to_mel(self, power: Tensor) -> None:
-        """Scale the spectrum held, smoothly over frequency, so that it has the mel; `power` is room to work in."""
-        torch.square(self._spectrum.real, out=power)
-        power.addcmul_(self._spectrum.imag, self._spectrum.imag)
+    def _scale_to_mel(self, squares: Tensor) -> None:
+        """Scale the spectrum held, smoothly over frequency, so that it has the mel.
+
+        `squares [frames, 2 * bins]` is room to work in.
+        """
+        parts = torch.view_as_real(self._spectrum).flatten(1)
+        torch.mul(parts, parts, out=squares)
+        power = squares[:, 0::2] + squares[:, 1::2]
         if self._spectrogram.power != 2.0:
             power.pow_(self._spectrogram.power / 2.0)
         gains = (self._mel / self._bank.mel(power).clamp_(min=TINY)).pow_(1.0 / self._spectrogram.power)

@@ -7,19 +7,21 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby, islice
-from threading import Event, Lock
+from threading import Condition, RLock, Thread, current_thread, get_ident
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from distill import GenerationRequest
-from distill.concurrency import UnwantedError, in_order
+from distill.concurrency import UnwantedError
 from distill.devices import memory_free
 from distill.seeding import stream
-from distill_vqvae.blocks import FirstCode, Row, Settings, Slots, rows_of, sample_block
+from distill_vqvae.blocks import ROWS, FirstCode, Row, Settings, Slots, rows_of, sample_block
 from distill_vqvae.prior import Prior
 
+AHEAD = 2 * ROWS
+"""Helpers sample no further ahead while so many chunks wait to be taken."""
 MEMORY_SHARE = 0.5
 """How much of the free memory blocks may take, where nobody said how many chunks to sample together."""
 
@@ -40,22 +42,17 @@ class FileCodes(Iterator[Tensor]):
     Several files may be asked from several threads.
     """
 
-    def __init__(self, asked: Asked, deal_until: Callable[[Callable[[], bool]], None]) -> None:
+    def __init__(self, asked: Asked, take: Callable[[deque[Row]], Row]) -> None:
         self.asked = asked
-        self._deal_until = deal_until
-        self._dealt: deque[Row] = deque()
+        self.dealt: deque[Row] = deque()
+        self._take = take
         self._taken = 0
         self._candidates = self._entropy = 0.0
-
-    def deal(self, row: Row) -> None:
-        """Give it the codes of its next chunk."""
-        self._dealt.append(row)
 
     def __next__(self) -> Tensor:
         if self._taken == self.asked.chunks:
             raise StopIteration
-        self._deal_until(lambda: bool(self._dealt))
-        row = self._dealt.popleft()
+        row = self._take(self.dealt)
         self._taken += 1
         self._candidates += row.candidates
         self._entropy += row.entropy
@@ -69,65 +66,116 @@ class FileCodes(Iterator[Tensor]):
 
 Planned = tuple[FileCodes, int]
 Dealt = tuple[FileCodes, Row]
-Task = Callable[[Event], list[Dealt]]
+Block = tuple[int, Callable[[], list[Dealt]]]
+"""Its place in the order in which blocks are dealt, and what samples it."""
 
 
 class Dealer(Iterator[FileCodes]):
     """Gives the files that are `asked` for, in order; samples their chunks in blocks of up to `batch_size`.
 
-    `asked` is read no further than the blocks under way need. Iterating over it samples nothing.
-
-    `threads` sample a block each at once, if `batch_size` is large enough for that, or None and memory suffices.
+    A thread that asks a file for codes which are not there samples the next block itself. Where fewer than `threads`
+    ask, helpers sample ahead. As many blocks are sampled at once, if `batch_size` is large enough, or None and memory
+    suffices. `asked` is read no further than that needs; iterating over the dealer samples nothing.
     """
 
     def __init__(self, asked: Iterable[Asked], first: FirstCode, batch_size: int | None, threads: int) -> None:
         self._asked = iter(asked)
-        self._threads = threads
         self._first = first
         self._batch_size = batch_size
-        self._lock = Lock()
+        self._threads = threads
         self._not_given: deque[FileCodes] = deque()
         self._not_planned: deque[FileCodes] = deque()
-        self._closed = Event()
-        self._blocks = in_order(self._tasks(), self._threads)
+        self._blocks = enumerate(self._planned_blocks())
+        self._sampled: dict[int, list[Dealt]] = {}
+        self._dealt_blocks = 0
+        self._untaken = 0  # rows dealt
+        self._takers: set[int] = set()
+        self._helpers: set[Thread] = set()
         self._failure: BaseException | None = None
+        self._changed = Condition(RLock())  # the lock of all that is above
 
     def __next__(self) -> FileCodes:
-        with self._lock:
+        with self._changed:
             if not self._not_given and not self._ask():
                 raise StopIteration
             return self._not_given.popleft()
 
     def close(self) -> None:
-        """Have what is being sampled end soon; nothing more can be had."""
-        self._closed.set()
-        if self._lock.acquire(blocking=False):  # else another thread waits for a block, and ends with that
-            try:
-                self._blocks.close()
-            finally:
-                self._lock.release()
+        """End what is being sampled; nothing more can be had."""
+        with self._changed:
+            self._fail(UnwantedError())
+            helpers = list(self._helpers)
+        for helper in helpers:
+            helper.join()
 
-    def _deal_until(self, enough: Callable[[], bool]) -> None:
-        """Deal blocks, in order, until there is `enough`."""
-        if enough():
-            return  # without waiting for another thread that waits for a block
-        with self._lock:
-            while not enough():
-                if self._failure is not None:
-                    raise self._failure
-                try:
-                    for file, row in next(self._blocks):
-                        file.deal(row)
-                except StopIteration:
-                    raise UnwantedError from None  # closed
-                except BaseException as error:
-                    self._failure = error
-                    raise
+    def _take(self, dealt: deque[Row]) -> Row:
+        """The first row of what is `dealt` to a file, once there is one."""
+        while True:
+            with self._changed:
+                self._takers.add(get_ident())
+                while not dealt and (block := self._next_block()) is None:
+                    if self._failure is not None:
+                        raise self._failure
+                    self._changed.wait()  # for another thread, which samples the last one
+                self._call_for_help()
+                if dealt:
+                    self._untaken -= 1
+                    return dealt.popleft()
+            self._run(block)
+
+    def _next_block(self) -> Block | None:
+        """The next block to sample; None where there is none, or all has failed."""
+        try:
+            return next(self._blocks, None) if self._failure is None else None
+        except BaseException as error:  # of who asks for files
+            self._fail(error)
+            return None
+
+    def _run(self, block: Block) -> None:
+        """Sample `block`, and deal what is sampled up to the first block that is not."""
+        index, sample = block
+        try:
+            sampled = sample()
+        except BaseException as error:
+            self._fail(error)
+            return
+        with self._changed:
+            self._sampled[index] = sampled
+            while self._dealt_blocks in self._sampled:
+                for file, row in self._sampled.pop(self._dealt_blocks):
+                    file.dealt.append(row)
+                    self._untaken += 1
+                self._dealt_blocks += 1
+            self._changed.notify_all()
+
+    def _fail(self, error: BaseException) -> None:
+        with self._changed:
+            self._failure = self._failure or error
+            self._changed.notify_all()
+
+    def _call_for_help(self) -> None:
+        """Have another thread sample ahead, if there is one to spare."""
+        if len(self._takers) + len(self._helpers) < self._threads and self._wants_help():
+            helper = Thread(target=self._help)
+            self._helpers.add(helper)
+            helper.start()
+
+    def _wants_help(self) -> bool:
+        return self._untaken < AHEAD and len(self._takers) < self._threads
+
+    def _help(self) -> None:
+        while True:
+            with self._changed:
+                block = self._next_block() if self._wants_help() else None
+                if block is None:
+                    self._helpers.remove(current_thread())
+                    return
+            self._run(block)
 
     def _ask(self) -> bool:
         """Take up the next file, if there is one."""
         for asked in islice(self._asked, 1):
-            file = FileCodes(asked, self._deal_until)
+            file = FileCodes(asked, self._take)
             self._not_given.append(file)
             self._not_planned.append(file)
             return True
@@ -140,8 +188,8 @@ class Dealer(Iterator[FileCodes]):
             for chunk in range(file.asked.chunks):
                 yield file, chunk
 
-    def _tasks(self) -> Iterator[Task]:
-        """A task for each block: chunks that follow each other and are to be sampled alike."""
+    def _planned_blocks(self) -> Iterator[Callable[[], list[Dealt]]]:
+        """What samples each block: chunks that follow each other and are to be sampled alike."""
         slots: Slots | None = None
         alike = groupby(self._planned(), key=lambda planned: (planned[0].asked.prior, planned[0].asked.settings))
         for (prior, settings), planned in alike:
@@ -159,15 +207,13 @@ class Dealer(Iterator[FileCodes]):
             most = self._threads if free is None else int(MEMORY_SHARE * free / prior.cache_bytes(rows))
         return max(1, min(self._threads, most))
 
-    def _sample(
-        self, prior: Prior, settings: Settings, rows: int, chunks: list[Planned], slots: Slots, unwanted: Event
-    ) -> list[Dealt]:
+    def _sample(self, prior: Prior, settings: Settings, rows: int, chunks: list[Planned], slots: Slots) -> list[Dealt]:
         uniforms = np.zeros((rows, prior.length))
         for row, (file, chunk) in enumerate(chunks):
             uniforms[row] = stream(file.asked.request.seed, "tokens", chunk).random(prior.length)
 
         def check() -> None:
-            if unwanted.is_set() or self._closed.is_set():
+            if self._failure is not None:
                 raise UnwantedError
 
         sampled = slots.run(lambda: sample_block(prior, self._first, torch.from_numpy(uniforms), settings, check))
