@@ -31,12 +31,10 @@ class Odds:
         """The sums of `weights` up to each, itself included."""
         return self.weights.cumsum(dim=-1)
 
-    @cached_property
     def candidates(self) -> Tensor:
         """How many tokens may be drawn, `int64 [...]`."""
         return (self.weights > 0.0).sum(dim=-1)
 
-    @cached_property
     def entropy(self) -> Tensor:
         """The entropy in bits, `float64 [...]`."""
         total = self.cumulative[..., -1]
@@ -46,12 +44,11 @@ class Odds:
     def draw(self, uniforms: Tensor) -> Tensor:
         """One token a row, `int64 [rows]`, for `uniforms float64 [rows]` in [0, 1), by the inverse of the cumulative.
 
-        A row's token depends on its own logits and its own uniform alone. One of weight zero is never drawn.
+        A row's token depends on its own logits and its own uniform alone. One of weight zero is never drawn: a number
+        under 1 times the last sum is under it, in double precision too, and so is before the last weight's end.
         """
-        thresholds = uniforms[:, None] * self.cumulative[:, -1:]
+        thresholds = self.cumulative[:, -1:] * uniforms[:, None]
         index = torch.searchsorted(self.cumulative, thresholds, right=True)
-        # Rounding can put the threshold at the very end: then the last token that has any weight is meant.
-        index = torch.minimum(index, self.candidates[:, None] - 1)
         return self.tokens.gather(-1, index)[:, 0]
 
 
@@ -97,7 +94,7 @@ def filter_logits(
 def sample(logits: Tensor, uniforms: Tensor) -> Tensor:
     """One token a row, `int64 [rows]`, from `logits [rows, vocabulary]` and `uniforms [rows]` in [0, 1).
 
-    A token at -inf is never drawn.
+    A token at -inf is never drawn. A uniform of 1, to which single precision may round, is taken to be just below.
     """
     weights, tokens = logits.double().softmax(dim=-1).sort(dim=-1, descending=True, stable=True)
-    return Odds(tokens, weights).draw(uniforms.double())
+    return Odds(tokens, weights).draw(uniforms.double().clamp(max=1 - 2**-53))

@@ -24,6 +24,8 @@ ROWS = 32
 ROWS_OF_GPU = 128
 MOST_CACHE_BYTES = 2**28
 """A prior whose keys and values would take more than this has blocks of fewer rows."""
+TOLD_TOGETHER = 16
+"""Draws whose candidates and entropy are found at once: to do so for each alone takes a tenth of its time."""
 FEWEST_ROWS = 4
 """Fewer are computed by other kernels, with other bits in the same row."""
 
@@ -102,6 +104,7 @@ def sample_block(
         first = first.to(device)
         cache = prior.new_cache(rows)
         tokens = torch.empty(length, rows, dtype=torch.int64, device=device)
+        drawn: list[Tensor] = []  # the weights of the last draws, whose figures are quicker to tell together
         candidates, entropy = torch.zeros(2, rows, dtype=torch.float64, device=device)
         for t in range(length):
             check()
@@ -111,8 +114,12 @@ def sample_block(
                 last = tokens[t - 1, :, None].to(prior.device)
                 allowed = odds(prior(last, t - 1, cache)[:, 0].to(device), *settings)
             tokens[t] = allowed.draw(uniforms[t])
-            candidates += allowed.candidates
-            entropy += allowed.entropy
+            drawn.append(allowed.weights)
+            if len(drawn) == TOLD_TOGETHER or t in (0, length - 1):  # the first may be of fewer codes
+                together = Odds(tokens, torch.stack(drawn))
+                candidates += together.candidates().sum(dim=0)
+                entropy += together.entropy().sum(dim=0)
+                drawn.clear()
         codes = tokens.T.contiguous().cpu()
     return list(map(Row, codes, candidates.tolist(), entropy.tolist()))
 

@@ -113,12 +113,15 @@ class Dealer(Iterator[FileCodes]):
         while True:
             with self._changed:
                 self._takers.add(get_ident())
-                while not dealt and (block := self._next_block()) is None:
+                block = None
+                while not dealt and block is None:
+                    block = self._next_block()
                     if self._failure is not None:
                         raise self._failure
-                    self._changed.wait()  # for another thread, which samples the last one
+                    if block is None:  # another thread samples the last one
+                        self._changed.wait()
                 self._call_for_help()
-                if dealt:
+                if block is None:
                     self._untaken -= 1
                     return dealt.popleft()
             self._run(block)

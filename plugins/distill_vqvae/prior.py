@@ -12,8 +12,20 @@ from torch import Tensor, nn
 from distill.checkpoint import load_weights, whole_number
 from distill.errors import CheckpointError
 
-Cache = list[tuple[Tensor, Tensor]]
-"""The keys and the values of each layer, `[rows * heads, length, width / heads]`."""
+
+class Past(NamedTuple):
+    """What a layer's attention looks back on: keys and values, `both [2, rows, heads, length, width / heads]`.
+
+    `keys` and `values [rows * heads, length, width / heads]` are views of the two.
+    """
+
+    both: Tensor
+    keys: Tensor
+    values: Tensor
+
+
+Cache = list[Past]
+"""The past of each layer."""
 
 
 class Prior:
@@ -90,8 +102,9 @@ class Prior:
 
     def new_cache(self, rows: int) -> Cache:
         """An empty cache for `rows`."""
-        shape = (rows * self.heads, self.length, self.width // self.heads)
-        return [(self._tokens.new_zeros(shape), self._tokens.new_zeros(shape)) for _ in self._layers]
+        shape = (2, rows, self.heads, self.length, self.width // self.heads)
+        both = [self._tokens.new_zeros(shape) for _ in self._layers]
+        return [Past(one, *one.flatten(1, 2)) for one in both]
 
     @torch.inference_mode()
     def __call__(self, tokens: Tensor, start: int, cache: Cache) -> Tensor:
@@ -101,30 +114,31 @@ class Prior:
         """
         rows, new = tokens.shape
         x = F.embedding(tokens, self._tokens).add_(self._places[start : start + new]).view(rows * new, self.width)
-        for layer, (keys, values) in zip(self._layers, cache, strict=True):
-            mixed = self._attend(layer.into(layer.norm1(x)), rows, start, keys, values)
-            x.add_(layer.out(mixed))
+        for layer, past in zip(self._layers, cache, strict=True):
+            x.add_(layer.out(self._attend(layer.into(layer.norm1(x)), start, past)))
             x.add_(layer.linear2(layer.linear1(layer.norm2(x)).relu_()))
         logits = self._norm(x) @ self._head
         return logits.view(rows, new, self.vocabulary).float()
 
-    def _attend(self, projected: Tensor, rows: int, start: int, keys: Tensor, values: Tensor) -> Tensor:
+    def _attend(self, projected: Tensor, start: int, past: Past) -> Tensor:
         """What `projected [rows * new, 3 * width]` attends to up to itself, `[rows * new, width]`.
 
         Written out as matrix products: a fused kernel mixes the order of sums between rows.
         """
-        new, size = len(projected) // rows, self.width // self.heads
-        query, key, value = projected.view(rows, new, 3, self.heads, size).permute(2, 0, 3, 1, 4)
+        _, rows, heads, _, size = past.both.shape
+        new = len(projected) // rows
         end = start + new
-        keys[:, start:end] = key.reshape(-1, new, size)
-        values[:, start:end] = value.reshape(-1, new, size)
-        query = query.mul(1.0 / math.sqrt(size)).reshape(-1, new, size)
-        scores = torch.bmm(query, keys[:, :end].transpose(1, 2))
+        parts = projected.view(rows, new, 3, heads, size).permute(2, 0, 3, 1, 4)
+        past.both.narrow(3, start, new).copy_(parts[1:])
+        query = parts[0].mul(1.0 / math.sqrt(size)).reshape(rows * heads, new, size)
+        scores = torch.bmm(query, past.keys.narrow(1, 0, end).mT)
         if new > 1:
             ahead = torch.ones(new, end, dtype=torch.bool, device=scores.device).triu(start + 1)
             scores.masked_fill_(ahead, -torch.inf)
-        mixed = torch.bmm(scores.softmax(dim=-1), values[:, :end])
-        return mixed.view(rows, self.heads, new, size).transpose(1, 2).reshape(rows * new, self.width)
+        mixed = torch.bmm(scores.softmax(dim=-1), past.values.narrow(1, 0, end))
+        if new > 1:
+            mixed = mixed.view(rows, heads, new, size).transpose(1, 2)
+        return mixed.reshape(rows * new, self.width)
 
 
 class _Norm(NamedTuple):

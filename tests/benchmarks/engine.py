@@ -64,6 +64,12 @@ def seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def compared(slow: list[float], fast: list[float], *forms: str) -> list[str]:
+    """The medians of both sides, and that of the ratios of the runs that stood next to each other."""
+    medians = (f"{statistics.median(side):{form}}" for side, form in zip((slow, fast), forms, strict=True))
+    return [*medians, f"{statistics.median(a / b for a, b in zip(slow, fast, strict=True)):.1f}"]
+
+
 def sounds(recordings: list[str]) -> dict[str, Tensor]:
     """Six seconds each of tones, noise, drums, all three together, and the first six of recordings; `[samples]`."""
     t = np.arange(6 * RATE) / RATE
@@ -137,10 +143,12 @@ def sampling(path: Path, _recordings: list[str]) -> None:
     """Seconds a chunk of both sides."""
     model, (_, prior) = loaded(path), slow_path.load(path)
     sample(model, 10)
-    slow = shortest(lambda: prior.generate(1.0, 0, 0.9), 5)
-    fast = min(seconds(lambda: sample(model, 320)) / 320 for _ in range(3))
+    slow, fast = [], []
+    for _ in range(7):
+        slow.append(statistics.mean(seconds(lambda: prior.generate(1.0, 0, 0.9)) for _ in range(5)))
+        fast.append(seconds(lambda: sample(model, 320)) / 320)
     row("sampling", "slow, s/chunk", "ours, s/chunk", "times")
-    row("codes of a chunk", f"{slow:.4f}", f"{fast:.5f}", f"{slow / fast:.1f}")
+    row("codes of a chunk", *compared(slow, fast, ".4f", ".5f"))
 
 
 def batch(path: Path, _recordings: list[str]) -> None:
@@ -169,14 +177,18 @@ def process(command: list[str]) -> float:
 def job(path: Path, _recordings: list[str]) -> None:
     """Twenty files of ten seconds."""
     with tempfile.TemporaryDirectory() as folder:
-        slow_command = [sys.executable, slow_path.__file__, str(path), "20", "10", folder]
-        ours = [process(distill(folder, path, "-n", 20, "-d", 10)) for _ in range(3)]
-        slow = process(slow_command)
-        ours += [process(distill(folder, path, "-n", 20, "-d", 10)) for _ in range(3)]
-    fast = statistics.median(ours)
+
+        def slowly(files: int) -> float:
+            return process([sys.executable, slow_path.__file__, str(path), str(files), "10", folder])
+
+        # The machine's speed drifts in the minutes that twenty files take slowly: so four at a time, ours between.
+        start = slowly(0)
+        slow, ours = [], []
+        for _ in range(5):
+            slow.append(start + 5 * (slowly(4) - start))
+            ours.append(process(distill(folder, path, "-n", 20, "-d", 10)))
     row("job: 20 files of 10 s", "slow, s", "ours, s", "times")
-    row("whole process, median of 6", f"{slow:.1f}", f"{fast:.2f}", f"{slow / fast:.1f}")
-    row("whole process, shortest of 6", f"{slow:.1f}", f"{min(ours):.2f}", f"{slow / min(ours):.1f}")
+    row("whole process", *compared(slow, ours, ".1f", ".2f"))
 
 
 def startup(path: Path, _recordings: list[str]) -> None:

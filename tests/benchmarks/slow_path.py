@@ -121,7 +121,7 @@ def main(model: str, count: str, seconds: str, folder: str) -> None:
     rate = vqvae.picture.spectrogram.sample_rate
     for index in range(int(count)):
         wave = generate(vqvae, prior, round(float(seconds) * rate))
-        soundfile.write(Path(folder, f"{index}.wav"), 0.89 / wave.abs().max() * wave.numpy(), rate, "PCM_24")
+        soundfile.write(Path(folder, f"{index}.wav"), (0.89 / wave.abs().max() * wave).numpy(), rate, "PCM_24")
 
 
 if __name__ == "__main__":

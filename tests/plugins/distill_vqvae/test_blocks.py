@@ -53,8 +53,8 @@ def test_candidates_and_entropy_are_summed_over_the_draws(wide_model: VqvaeModel
     after = odds(prior(codes, 0, prior.new_cache(4))[:, :-1], *SETTINGS)
     first = wide_model.first.odds(4, SETTINGS)
     for i, row in enumerate(rows):
-        assert row.candidates == pytest.approx(int(after.candidates[i].sum() + first.candidates[i]), rel=0.01)
-        assert row.entropy == pytest.approx(float(after.entropy[i].sum() + first.entropy[i]), rel=1e-3)
+        assert row.candidates == pytest.approx(int(after.candidates()[i].sum() + first.candidates()[i]), rel=0.01)
+        assert row.entropy == pytest.approx(float(after.entropy()[i].sum() + first.entropy()[i]), rel=1e-3)
 
 
 def test_without_filters_all_codes_are_candidates(model: VqvaeModel) -> None:
