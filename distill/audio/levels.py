@@ -34,6 +34,8 @@ def fade_edges(block: NDArray[np.float32], start: int, total: int, sample_rate: 
     The fades are halves of a raised cosine of `EDGE_MS` each, shorter in a file that is shorter than eight of them.
     """
     length = min(round(EDGE_MS / 1000.0 * sample_rate), total // 8)
+    if length <= start and start + block.shape[1] <= total - length:
+        return block
     positions = np.arange(start, start + block.shape[1])
     distance = np.minimum(positions, total - 1 - positions)  # to the nearer edge
     if length == 0 or distance.size == 0 or distance.min() >= length:

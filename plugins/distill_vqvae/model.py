@@ -35,7 +35,7 @@ class VqvaeModel(GenerativeModel):
     concurrent = True
 
     def __init__(self, vqvae: Vqvae, prior: Prior, first: FirstCode, device: str) -> None:
-        self.vqvae = vqvae.to(device)
+        self.vqvae: Vqvae = vqvae.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.prior = prior.to(device)
         self.first = first
         self.device = device
