@@ -69,7 +69,8 @@ def odds(logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: float 
         raise NotFiniteError("logits")
     if logits.device.type == "mps":
         logits = logits.cpu()
-    ordered, tokens = logits.double().sort(dim=-1, descending=True, stable=True)
+    ordered, tokens = logits.sort(dim=-1, descending=True, stable=True)
+    ordered = ordered.double()
     weights = ((ordered - ordered[..., :1]) / temperature).exp_()
     if 0 < top_k < logits.shape[-1]:
         weights.masked_fill_(ordered < ordered[..., top_k - 1 : top_k], 0.0)

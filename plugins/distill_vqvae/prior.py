@@ -103,7 +103,7 @@ class Prior:
     def new_cache(self, rows: int) -> Cache:
         """An empty cache for `rows`."""
         shape = (2, rows, self.heads, self.length, self.width // self.heads)
-        both = [self._tokens.new_zeros(shape) for _ in self._layers]
+        both = [self._tokens.new_empty(shape) for _ in self._layers]
         return [Past(one, *one.flatten(1, 2)) for one in both]
 
     @torch.inference_mode()
