@@ -12,6 +12,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from enum import Enum
 from typing import Any
@@ -24,6 +25,7 @@ from distill.checkpoint import CheckpointHeader
 from distill.cli import build
 from distill.cli.generate import MAX_SEED, own_parameters
 from distill.errors import CheckpointError, PluginError, RequestError
+from distill.models import Generation, GenerationRequest
 from distill.options import Number
 from distill.plugins import Plugins
 from distill.testing.subject import ConformanceError, Sound, Subject, joined
@@ -133,7 +135,7 @@ def check_progress_is_counted(subject: Subject) -> None:
 
 
 def check_files_do_not_depend_on_their_batch(subject: Subject) -> None:
-    """A file is the same whether it is made alone or while the same model makes others, in any order."""
+    """A file is the same whether it is made alone or while the same model makes others, in any order and batch."""
     requests = [subject.request(seed=seed) for seed in (1, 2, 3)]
     alone = [subject.sound(request, subject.load()) for request in requests]
     after = [subject.sound(request) for request in reversed(requests)][::-1]
@@ -141,6 +143,23 @@ def check_files_do_not_depend_on_their_batch(subject: Subject) -> None:
     for one, later, mixed in zip(alone, after, beside, strict=True):
         require(np.array_equal(one, later), "a file depends on those made before it")
         require(np.array_equal(one, mixed), "a file depends on those made at the same time")
+    for batch_size in (None, 1, 4, 64):
+        made = _batch(subject, requests, batch_size)
+        require(len(made) == len(alone), f"generate_batch gives {len(made)} files for {len(alone)} requests")
+        same = all(np.array_equal(one, other) for one, other in zip(alone, made, strict=True))
+        require(same, f"a file depends on the others of its batch, or on the batch size (here {batch_size})")
+
+
+def check_files_can_be_made_side_by_side(subject: Subject) -> None:
+    """A model that says it is `concurrent` gives the same files to several threads at once."""
+    if not subject.model.concurrent:
+        return
+    requests = [subject.request(seed=seed) for seed in range(1, 5)]
+    alone = [subject.sound(request) for request in requests]
+    with ThreadPoolExecutor(len(requests)) as pool:
+        together = list(pool.map(joined, [made.chunks for made in subject.model.generate_batch(requests)]))
+    for one, other in zip(alone, together, strict=True):
+        require(np.array_equal(one, other), "it says it is concurrent, but files made in several threads differ")
 
 
 def check_long_files_come_in_chunks(subject: Subject) -> None:
@@ -218,6 +237,7 @@ CHECKS: list[Callable[[Subject], None]] = [
     check_durations_are_exact,
     check_progress_is_counted,
     check_files_do_not_depend_on_their_batch,
+    check_files_can_be_made_side_by_side,
     check_long_files_come_in_chunks,
     check_damaged_files_are_refused,
     check_options_are_honoured,
@@ -245,6 +265,14 @@ def _side_by_side(files: list[Iterator[Sound]]) -> list[Sound]:
         for file, chunk in zip(chunks, turn, strict=True):
             file += [] if chunk is None else [chunk]
     return [joined(iter(file)) for file in chunks]
+
+
+def _batch(subject: Subject, requests: list[GenerationRequest], batch_size: int | None) -> list[Sound]:
+    """The sounds of `requests`, as `generate_batch` gives them."""
+    made = list(subject.model.generate_batch(iter(requests), batch_size))
+    for one in made:
+        require(isinstance(one, Generation), f"generate_batch gives a {type(one).__name__}, not a Generation")
+    return [joined(one.chunks) for one in made]
 
 
 def _shown(header: CheckpointHeader) -> str:

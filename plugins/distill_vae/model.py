@@ -15,6 +15,7 @@ from distill.audio.inversion import invert
 from distill.audio.mel import Spectrogram
 from distill.audio.stitching import overlap_add
 from distill.checkpoint import load_contents, load_weights, section, whole_number
+from distill.devices import single_threaded
 from distill.seeding import stream
 from distill_mel2d.networks import CHANNELS, Picture, decoder_deconvs
 from distill_vae.latents import Latent, Sliders, slerp, trajectory
@@ -41,6 +42,8 @@ class Decoder(nn.Module):
 
 class VaeModel(GenerativeModel):
     """A version 1 checkpoint, ready to generate. `sliders` is None for a model without latent analysis."""
+
+    concurrent = True
 
     def __init__(self, decoder: Decoder, sliders: Sliders | None, device: str) -> None:
         self.decoder = decoder.to(device)
@@ -96,7 +99,10 @@ class VaeModel(GenerativeModel):
     @torch.inference_mode()
     def mel(self, latents: Iterator[Latent]) -> Iterator[Tensor]:
         """The log-mel spectrum along `latents` in blocks `[n_mels, frames]`, one a point, overlapped by half."""
-        pictures = (
-            self.decoder(torch.from_numpy(latent).to(self.device, torch.float32)[None])[0, 0] for latent in latents
-        )
-        yield from overlap_add(pictures, self.hop)
+        yield from overlap_add(map(self._decoded, latents), self.hop)
+
+    @single_threaded()
+    def _decoded(self, latent: Latent) -> Tensor:
+        """The log-mel spectrum `[n_mels, frames]` of one point."""
+        picture: Tensor = self.decoder(torch.from_numpy(latent).to(self.device, torch.float32)[None])[0, 0]
+        return picture

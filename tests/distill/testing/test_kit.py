@@ -191,6 +191,47 @@ BREAKAGES = [
         said="made at the same time",
     ),
     Breakage(
+        meant="files_do_not_depend_on_their_batch",
+        old="sample_rate = 8000\n",
+        new="sample_rate = 8000\n"
+        "            def generate_batch(self, requests, batch_size=None):\n"
+        "                for request in requests:\n"
+        "                    other = __import__('dataclasses').replace(request, seed=request.seed + 1)\n"
+        "                    chosen = other if batch_size == 4 else request\n"
+        "                    yield __import__('distill').Generation(self.generate(chosen))\n",
+        said="or on the batch size (here 4)",
+    ),
+    Breakage(
+        meant="files_do_not_depend_on_their_batch",
+        old="sample_rate = 8000\n",
+        new="sample_rate = 8000\n"
+        "            def generate_batch(self, requests, batch_size=None):\n"
+        "                return map(self.generate, requests)\n",
+        said="gives a generator, not a Generation",
+    ),
+    Breakage(
+        meant="files_do_not_depend_on_their_batch",
+        old="sample_rate = 8000\n",
+        new="sample_rate = 8000\n"
+        "            def generate_batch(self, requests, batch_size=None):\n"
+        "                return list(super().generate_batch(requests))[1:]\n",
+        said="generate_batch gives 2 files for 3 requests",
+    ),
+    Breakage(
+        meant="files_can_be_made_side_by_side",
+        old="sample_rate = 8000\n",
+        new="sample_rate = 8000\n"
+        "            concurrent = True\n"
+        "            def generate_batch(self, requests, batch_size=None):\n"
+        "                for request in requests:\n"
+        "                    yield __import__('distill').Generation(self._elsewhere(self.generate(request)))\n"
+        "            def _elsewhere(self, chunks):\n"
+        "                import threading\n"
+        "                for chunk in chunks:\n"
+        "                    yield chunk / (1 + (threading.current_thread() is not threading.main_thread()))\n",
+        said="files made in several threads differ",
+    ),
+    Breakage(
         meant="long_files_come_in_chunks",
         old="CHUNK = 4000",
         new="CHUNK = 10**7",
