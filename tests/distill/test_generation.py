@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -13,11 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import torch
 from numpy.typing import NDArray
-from tones import Chunks, TonePlugin
+from tones import Chunks, Tone, TonePlugin
 
 from distill import generation, registry
-from distill.errors import DistillError, PluginError, RequestError
+from distill.errors import DistillError, DistillWarning, PluginError, RequestError
 from distill.generation import GeneratedFile, Job
 from distill.plugins import Plugins
 
@@ -245,3 +247,97 @@ def test_progress_counts_the_chunks_of_each_file(model_file: Path, tmp_path: Pat
     job = Job(claim=claim, options={}, duration=0.75, seed=1, count=2, directory=tmp_path)
     list(generation.generate(job, lambda *step: seen.append(step)))
     assert seen == [(index, done, 3) for index in (0, 1) for done in (0, 1, 2, 3)]
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_files_of_a_concurrent_model_are_made_side_by_side_and_given_in_order(made: Made, tmp_path: Path) -> None:
+    first_waits, both = threading.Event(), threading.Barrier(2, timeout=30)
+    numbers = itertools.count()
+
+    def paced(number: int, chunks: Chunks) -> Chunks:
+        if number < 2:
+            both.wait()  # breaks unless two are made at once
+        if number == 0:
+            assert first_waits.wait(timeout=30)
+        else:
+            first_waits.set()
+        yield from chunks
+
+    def slowest_first(chunks: Chunks) -> Chunks:
+        return paced(next(numbers), chunks)
+
+    files = made(TonePlugin(spoil=slowest_first, concurrent=True), count=5)
+    assert [f.seed for f in files] == [3, 4, 5, 6, 7]
+    alone = made(count=5, directory=tmp_path / "alone")
+    for one, other in zip(files, alone, strict=True):
+        assert Path(one.file).read_bytes() == Path(other.file).read_bytes()
+        assert Path(one.file).with_suffix(".json").read_bytes() == Path(other.file).with_suffix(".json").read_bytes()
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_file_that_fails_leaves_those_before_it_and_nothing_of_those_after(made: Made, tmp_path: Path) -> None:
+    def fails(chunks: Chunks) -> Chunks:
+        for chunk in chunks:
+            if np.abs(np.diff(chunk[0, :100])).max() > 0.5 * 2 * np.pi * 590 / 48000:  # 600 Hz, of seed 5
+                raise ZeroDivisionError
+            yield chunk
+
+    with pytest.raises(PluginError, match="ZeroDivisionError"):
+        made(TonePlugin(spoil=fails, concurrent=True), count=9)
+    left = sorted(p.name for p in (tmp_path / "out").iterdir())
+    assert left == ["hum-3.json", "hum-3.wav", "hum-4.json", "hum-4.wav"]
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_progress_is_that_of_the_first_file_that_is_not_finished(model_file: Path, tmp_path: Path) -> None:
+    plugins = Plugins()
+    plugins.register(TonePlugin(chunk=2400, concurrent=True), "tones")
+    claim = registry.claim(plugins, registry.identify(plugins, model_file))
+    seen: list[tuple[int, int, int]] = []
+    job = Job(claim=claim, options={}, duration=0.75, seed=1, count=4, directory=tmp_path)
+    for number, _ in enumerate(generation.generate(job, lambda *step: seen.append(step))):
+        assert {index for index, _, _ in seen} <= set(range(number + 1))
+    assert [index for index, _, _ in seen] == sorted(index for index, _, _ in seen)
+    assert {total for _, _, total in seen} == {15}
+
+
+def test_a_model_that_gives_too_few_files_is_named(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Tone, "generate_batch", lambda *_: iter([]))
+    with pytest.raises(PluginError, match="generate_batch gave None for file 1"):
+        made()
+
+
+def test_a_model_is_told_when_no_more_is_wanted_of_a_batch(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[bool] = []
+    generate_batch = Tone.generate_batch
+
+    def watched(self: Tone, requests: Any, batch_size: int | None) -> Any:
+        try:
+            yield from generate_batch(self, requests, batch_size)
+        finally:
+            closed.append(True)
+
+    monkeypatch.setattr(Tone, "generate_batch", watched)
+    made(count=2)
+    assert closed == [True]
+
+
+def test_memory_that_runs_out_in_a_model_is_no_breakage_of_the_plugin(made: Made) -> None:
+    with pytest.raises(MemoryError):
+        made(TonePlugin(spoil=raising(RuntimeError("DefaultCPUAllocator: can't allocate memory"))))
+
+
+def test_a_precision_that_the_model_has_not_is_warned_about_once(made: Made) -> None:
+    said = r"^--precision bf16 is not supported for TONE models on cpu\. Ignored\.$"
+    with pytest.warns(DistillWarning, match=said) as warned:
+        files = made(count=2, precision="bf16")
+    assert len(warned) == 1
+    assert json.loads(Path(files[1].file).with_suffix(".json").read_text())["precision"] == "float32"

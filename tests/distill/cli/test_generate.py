@@ -55,6 +55,65 @@ def test_json_of_a_batch_that_fails_lists_what_was_finished(cli: Cli, tmp_path: 
     ]
 
 
+def test_stats_says_on_stderr_how_each_file_was_drawn(cli: Cli, vqvae_file: Path) -> None:
+    result = cli("generate", vqvae_file, *SHORT, "-n", 2, "-s", 7, "--stats", "--top-k", 4)
+    assert (result.code, result.out) == (0, "pebbles-7.wav\npebbles-8.wav\n")
+    for line, path in zip(result.errors, result.files, strict=True):
+        said = json.loads(path.with_suffix(".json").read_text())["stats"]
+        shown = f"mean_candidates {said['mean_candidates']:.4g}, mean_entropy_bits {said['mean_entropy_bits']:.4g}"
+        assert line == f"{path}: {shown}"
+        assert 1 <= said["mean_candidates"] < 5
+        assert 0 < said["mean_entropy_bits"] < 3
+
+
+def test_stats_are_in_the_json_where_they_are_asked_for(cli: Cli, vqvae_file: Path) -> None:
+    [made] = json.loads(cli("generate", vqvae_file, *SHORT, "-s", 7, "--json", "--stats").out)
+    assert set(made["stats"]) == {"mean_candidates", "mean_entropy_bits"}
+
+
+def test_a_model_without_stats_says_so_once(cli: Cli, vae_file: Path) -> None:
+    result = cli("generate", vae_file, *SHORT, "-n", 2, "-s", 7, "--stats")
+    assert (result.code, result.errors) == (0, ["Warning: --stats is not supported for VAE models. Ignored."])
+
+
+@pytest.mark.parametrize("options", [["--batch-size", 1], ["--batch-size", 64], ["--stats"]])
+def test_options_of_speed_and_of_looking_change_no_bit(cli: Cli, vqvae_file: Path, options: list[object]) -> None:
+    plain, other = (
+        cli("generate", vqvae_file, "-d", 3, "-s", 1, "-o", name, *how).files[0]
+        for name, how in (("plain", []), ("other", options))
+    )
+    assert plain.read_bytes() == other.read_bytes()
+    assert plain.with_suffix(".json").read_bytes() == other.with_suffix(".json").read_bytes()
+
+
+def test_another_precision_is_told_in_the_sidecar(cli: Cli, vqvae_file: Path) -> None:
+    result = cli("generate", vqvae_file, *SHORT, "-s", 1, "--precision", "bf16")
+    assert (result.code, result.err) == (0, "")
+    assert json.loads(result.files[0].with_suffix(".json").read_text())["precision"] == "bf16"
+
+
+def test_a_prior_whose_logits_are_not_finite_is_named(cli: Cli, tmp_path: Path) -> None:
+    contents = vqvae_contents()
+    contents["prior_state_dict"]["head.weight"][3, 3] = float("nan")
+    result = cli("generate", save(contents, tmp_path / "m.distill"))
+    assert (result.code, result.out, result.errors) == (
+        1, "", ["Error: pebbles gives logits that are not finite: its weights are damaged."]
+    )  # fmt: skip
+
+
+def test_what_a_model_prints_in_a_thread_is_no_result(cli: Cli, tmp_path: Path) -> None:
+    def loud(chunks: Any) -> Any:
+        print("loud")  # noqa: T201
+        return chunks
+
+    (tmp_path / "hum.tone").touch()
+    plugins = Plugins()
+    plugins.register(TonePlugin(spoil=loud, concurrent=True), "tones")
+    result = cli("generate", "hum.tone", *SHORT, "-n", 3, "-s", 1, "--json", plugins=plugins)
+    assert [made["seed"] for made in json.loads(result.out)] == [1, 2, 3]
+    assert result.errors.count("loud") == 3
+
+
 def test_without_a_seed_every_run_is_another_and_can_be_had_again(cli: Cli, vqvae_file: Path) -> None:
     first, second = (cli("generate", vqvae_file, *SHORT).files[0] for _ in range(2))
     assert first != second

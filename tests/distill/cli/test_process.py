@@ -12,6 +12,7 @@ import sys
 import termios
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from checkpoints import save, vqvae_contents
@@ -153,3 +154,27 @@ def test_a_name_that_the_system_cannot_write_is_one_line(tmp_path: Path) -> None
         1, "Error: A name cannot be written in this system's encoding, ascii. Set PYTHONUTF8=1.\n"
     )  # fmt: skip
     assert [p.name for p in tmp_path.iterdir()] == ["m.distill"]
+
+
+def exit_of(program: str, stdout: Any = subprocess.PIPE) -> tuple[int, str, str]:
+    """The exit code and the streams of `main` on `plugins`, after `program` has set something up."""
+    source = f"import atexit, sys\nsys.argv[1:] = ['plugins']\n{program}\nfrom distill.cli import main\nmain()"
+    done = subprocess.run([sys.executable, "-c", source], stdout=stdout, stderr=subprocess.PIPE, text=True, check=False)
+    return done.returncode, done.stdout or "", done.stderr
+
+
+def test_what_others_do_at_exit_is_done_and_the_code_is_the_programs() -> None:
+    code, out, err = exit_of("")
+    assert (code, err) == (0, "")
+    assert out
+    late = "import distill.cli\ndistill.cli.discover = lambda: (atexit.register(print, 'late'), 1 / 0)"
+    code, out, err = exit_of(late)
+    assert (code, out) == (1, "late\n")
+    assert "ZeroDivisionError" in err
+
+
+def test_a_result_that_cannot_be_written_is_no_success() -> None:
+    with Path("/dev/full").open("w") as full:
+        code, _, err = exit_of("", full)
+    assert code != 0
+    assert "No space left on device" in err
