@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -284,11 +285,20 @@ def test_files_of_a_concurrent_model_are_made_side_by_side_and_given_in_order(ma
 
 @pytest.mark.usefixtures("two_threads")
 def test_a_file_that_fails_leaves_those_before_it_and_nothing_of_those_after(made: Made, tmp_path: Path) -> None:
+    numbers = itertools.count()
+    others_are_whole = threading.Semaphore(0)
+
+    def paced(number: int, chunks: Chunks) -> Chunks:
+        yield from chunks
+        if number == 2:
+            assert others_are_whole.acquire(timeout=30)
+            time.sleep(0.2)  # for the next one to be written
+            raise ZeroDivisionError
+        if number > 2:
+            others_are_whole.release()
+
     def fails(chunks: Chunks) -> Chunks:
-        for chunk in chunks:
-            if np.abs(np.diff(chunk[0, :100])).max() > 0.5 * 2 * np.pi * 590 / 48000:  # 600 Hz, of seed 5
-                raise ZeroDivisionError
-            yield chunk
+        return paced(next(numbers), chunks)
 
     with pytest.raises(PluginError, match="ZeroDivisionError"):
         made(TonePlugin(spoil=fails, concurrent=True), count=9)

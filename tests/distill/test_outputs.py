@@ -116,3 +116,15 @@ def test_a_temporary_file_is_hidden_and_gone_after_a_failure(tmp_path: Path) -> 
     with pytest.raises(ZeroDivisionError):
         fail_half_way()
     assert listing(tmp_path) == []
+
+
+def test_drafts_without_a_name_are_removed_in_the_end(tmp_path: Path) -> None:
+    with outputs.Drafts(tmp_path) as drafts:
+        named, nameless, unwritten = drafts.new(), drafts.new(), drafts.new()
+        named.write_bytes(b"named")
+        nameless.write_bytes(b"nameless")
+        assert not unwritten.exists()
+        assert drafts.publish(named, "a", ".wav", lambda path: {}) == tmp_path / "a.wav"
+        assert not named.exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "a.wav"]
+    assert (tmp_path / "a.wav").read_bytes() == b"named"
