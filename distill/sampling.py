@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -26,30 +25,27 @@ class Odds:
     tokens: Tensor
     weights: Tensor
 
-    @cached_property
-    def cumulative(self) -> Tensor:
-        """The sums of `weights` up to each, itself included."""
-        return self.weights.cumsum(dim=-1)
-
-    def candidates(self) -> Tensor:
-        """How many tokens may be drawn, `int64 [...]`."""
-        return (self.weights > 0.0).sum(dim=-1)
-
-    def entropy(self) -> Tensor:
-        """The entropy in bits, `float64 [...]`."""
-        total = self.cumulative[..., -1]
-        nats: Tensor = torch.special.entr(self.weights).sum(dim=-1) / total + total.log()
-        return nats / math.log(2)
-
     def draw(self, uniforms: Tensor) -> Tensor:
         """One token a row, `int64 [rows]`, for `uniforms float64 [rows]` in [0, 1), by the inverse of the cumulative.
 
         A row's token depends on its own logits and its own uniform alone. One of weight zero is never drawn: a number
         under 1 times the last sum is under it, in double precision too, and so is before the last weight's end.
         """
-        thresholds = self.cumulative[:, -1:] * uniforms[:, None]
-        index = torch.searchsorted(self.cumulative, thresholds, right=True)
+        cumulative = self.weights.cumsum(dim=-1)
+        index = torch.searchsorted(cumulative, cumulative[:, -1:] * uniforms[:, None], right=True)
         return self.tokens.gather(-1, index)[:, 0]
+
+
+def candidates(weights: Tensor) -> Tensor:
+    """How many tokens may be drawn of those with `weights [..., vocabulary]`, `int64 [...]`."""
+    return (weights > 0.0).sum(dim=-1)
+
+
+def entropy(weights: Tensor) -> Tensor:
+    """The entropy in bits of draws with `weights float64 [..., vocabulary]`, `float64 [...]`."""
+    total = weights.sum(dim=-1)
+    nats: Tensor = torch.special.entr(weights).sum(dim=-1) / total + total.log()
+    return nats / math.log(2)
 
 
 def odds(logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: float = 0.0, min_p: float = 0.0) -> Odds:

@@ -137,8 +137,8 @@ class MelInverter:
         self._skip = spectrogram.n_fft // 2  # samples before the centre of the first frame are not given out
 
     def push(self, mel: Tensor) -> Tensor:
-        """Take the frames `mel [n_mels, frames]`, which is not negative; give the samples `[samples]` now final."""
-        self._waiting = torch.cat([self._waiting, mel.to(self._waiting)], dim=1)
+        """Take the frames `mel [n_mels, frames]`, negative values as zero; give the samples `[samples]` now final."""
+        self._waiting = torch.cat([self._waiting, mel.to(self._waiting).clamp(min=0.0)], dim=1)
         final = [self._waiting.new_zeros(0)]
         while self._waiting.shape[1] >= self._segment:
             self._take(self._segment)

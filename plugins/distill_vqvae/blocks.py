@@ -16,7 +16,7 @@ from torch import Tensor
 
 from distill.devices import is_out_of_memory, single_threaded
 from distill.errors import DistillError, DistillWarning
-from distill.sampling import Odds, odds
+from distill.sampling import Odds, candidates, entropy, odds
 from distill_vqvae.prior import Prior
 
 ROWS = 32
@@ -105,7 +105,7 @@ def sample_block(
         cache = prior.new_cache(rows)
         tokens = torch.empty(length, rows, dtype=torch.int64, device=device)
         drawn: list[Tensor] = []  # the weights of the last draws, whose figures are quicker to tell together
-        candidates, entropy = torch.zeros(2, rows, dtype=torch.float64, device=device)
+        sums = torch.zeros(2, rows, dtype=torch.float64, device=device)
         for t in range(length):
             check()
             if t == 0:
@@ -116,12 +116,11 @@ def sample_block(
             tokens[t] = allowed.draw(uniforms[t])
             drawn.append(allowed.weights)
             if len(drawn) == TOLD_TOGETHER or t in (0, length - 1):  # the first may be of fewer codes
-                together = Odds(tokens, torch.stack(drawn))
-                candidates += together.candidates().sum(dim=0)
-                entropy += together.entropy().sum(dim=0)
+                weights = torch.stack(drawn)
+                sums += torch.stack([candidates(weights).double(), entropy(weights)]).sum(dim=1)
                 drawn.clear()
         codes = tokens.T.contiguous().cpu()
-    return list(map(Row, codes, candidates.tolist(), entropy.tolist()))
+    return list(map(Row, codes, *sums.tolist()))
 
 
 class Slots:

@@ -106,7 +106,6 @@ class Prior:
         both = [self._tokens.new_empty(shape) for _ in self._layers]
         return [Past(one, *one.flatten(1, 2)) for one in both]
 
-    @torch.inference_mode()
     def __call__(self, tokens: Tensor, start: int, cache: Cache) -> Tensor:
         """Logits `float32 [rows, new, vocabulary]` after each of `tokens [rows, new]`, which stand from `start` on.
 

@@ -156,6 +156,11 @@ def test_what_is_held_does_not_grow_with_duration() -> None:
     assert max(sizes[4:]) <= max(sizes[:4])
 
 
+def test_negative_values_are_taken_as_zero() -> None:
+    mel = SMALL.mel(pluck()[: 128 * 300])
+    assert torch.equal(inverted(mel - 0.1, 50, SMALL), inverted((mel - 0.1).clamp(min=0), 50, SMALL))
+
+
 def test_silence_is_silent() -> None:
     wave = inverted(torch.zeros(SMALL.n_mels, 400), 100, SMALL)
     assert len(wave) == 399 * SMALL.hop_length
