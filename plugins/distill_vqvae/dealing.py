@@ -1,13 +1,12 @@
-"""Which chunk is sampled in which block: those of all files one after the other, and each file is dealt its own."""
+"""Which chunk is sampled in which block, and by which thread; each file is dealt its own."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
-from itertools import groupby, islice
-from threading import Condition, RLock, Thread, current_thread, get_ident
+from itertools import islice
+from threading import Condition, RLock, Thread, current_thread
 
 import numpy as np
 import torch
@@ -42,40 +41,38 @@ class FileCodes(Iterator[Tensor]):
     Several files may be asked from several threads.
     """
 
-    def __init__(self, asked: Asked, take: Callable[[deque[Row]], Row]) -> None:
+    def __init__(self, asked: Asked, take: Callable[[FileCodes], Row]) -> None:
         self.asked = asked
-        self.dealt: deque[Row] = deque()
+        self.rows: dict[int, Row] = {}  # by chunk, those sampled and not taken
+        self.planned = self.taken = 0  # chunks
         self._take = take
-        self._taken = 0
         self._candidates = self._entropy = 0.0
 
     def __next__(self) -> Tensor:
-        if self._taken == self.asked.chunks:
+        if self.taken == self.asked.chunks:
             raise StopIteration
-        row = self._take(self.dealt)
-        self._taken += 1
+        row = self._take(self)
         self._candidates += row.candidates
         self._entropy += row.entropy
         return row.codes
 
     def statistics(self) -> dict[str, float]:
         """Of the draws for the chunks taken: the mean number of candidates and the mean entropy in bits."""
-        draws = max(1, self._taken * self.asked.prior.length)
+        draws = max(1, self.taken * self.asked.prior.length)
         return {"mean_candidates": self._candidates / draws, "mean_entropy_bits": self._entropy / draws}
 
 
-Planned = tuple[FileCodes, int]
-Dealt = tuple[FileCodes, Row]
-Block = tuple[int, Callable[[], list[Dealt]]]
-"""Its place in the order in which blocks are dealt, and what samples it."""
+Block = list[tuple[FileCodes, int]]
+"""Which chunk of which file stands in each row."""
 
 
 class Dealer(Iterator[FileCodes]):
     """Gives the files that are `asked` for, in order; samples their chunks in blocks of up to `batch_size`.
 
-    A thread that asks a file for codes which are not there samples the next block itself. Where fewer than `threads`
-    ask, helpers sample ahead. As many blocks are sampled at once, if `batch_size` is large enough, or None and memory
-    suffices. `asked` is read no further than that needs; iterating over the dealer samples nothing.
+    A thread that asks a file for codes which are not there samples a block itself: the file's next chunks, and those of
+    the files after it where there is room. Where fewer files than `threads` are under way, helpers sample ahead. As
+    many blocks are sampled at once, if `batch_size` is large enough, or None and memory suffices. `asked` is read no
+    further than that needs; iterating over the dealer samples nothing.
     """
 
     def __init__(self, asked: Iterable[Asked], first: FirstCode, batch_size: int | None, threads: int) -> None:
@@ -83,13 +80,11 @@ class Dealer(Iterator[FileCodes]):
         self._first = first
         self._batch_size = batch_size
         self._threads = threads
+        self._slots: Slots | None = None
         self._not_given: deque[FileCodes] = deque()
-        self._not_planned: deque[FileCodes] = deque()
-        self._blocks = enumerate(self._planned_blocks())
-        self._sampled: dict[int, list[Dealt]] = {}
-        self._dealt_blocks = 0
-        self._untaken = 0  # rows dealt
-        self._takers: set[int] = set()
+        self._not_planned: deque[FileCodes] = deque()  # at least one chunk of each
+        self._under_way: set[FileCodes] = set()
+        self._untaken = 0  # rows
         self._helpers: set[Thread] = set()
         self._failure: BaseException | None = None
         self._changed = Condition(RLock())  # the lock of all that is above
@@ -108,47 +103,66 @@ class Dealer(Iterator[FileCodes]):
         for helper in helpers:
             helper.join()
 
-    def _take(self, dealt: deque[Row]) -> Row:
-        """The first row of what is `dealt` to a file, once there is one."""
+    def _take(self, file: FileCodes) -> Row:
+        """The next row of `file`, once it is sampled."""
         while True:
             with self._changed:
-                self._takers.add(get_ident())
-                block = None
-                while not dealt and block is None:
-                    block = self._next_block()
-                    if self._failure is not None:
-                        raise self._failure
-                    if block is None:  # another thread samples the last one
+                block: Block = []
+                while self._failure is None and file.taken not in file.rows and not block:
+                    waited_for = file.planned > file.taken  # another thread samples it
+                    if not waited_for or self._untaken < AHEAD:
+                        block = self._next_block(file)
+                    if not block:
                         self._changed.wait()
+                if self._failure is not None:
+                    raise self._failure
+                self._under_way.add(file)
                 self._call_for_help()
-                if block is None:
+                if not block:
+                    row = file.rows.pop(file.taken)
+                    file.taken += 1
                     self._untaken -= 1
-                    return dealt.popleft()
+                    if file.taken == file.asked.chunks:
+                        self._under_way.remove(file)
+                    return row
             self._run(block)
 
-    def _next_block(self) -> Block | None:
-        """The next block to sample; None where there is none, or all has failed."""
+    def _next_block(self, file: FileCodes | None = None) -> Block:
+        """Chunks to sample together: of `file` first, then of the others in order. Empty where there are none left."""
         try:
-            return next(self._blocks, None) if self._failure is None else None
+            if file is None or file.planned == file.asked.chunks:
+                if not self._not_planned and not self._ask():
+                    return []
+                file = self._not_planned[0]
+            alike = file.asked.prior, file.asked.settings
+            rows = rows_of(file.asked.prior)
+            size = min(rows, self._batch_size or rows)
+            block: Block = []
+            while len(block) < size and (file.asked.prior, file.asked.settings) == alike:
+                chunk = file.planned
+                block.append((file, chunk))
+                file.planned += 1
+                if file.planned == file.asked.chunks:
+                    self._not_planned.remove(file)
+                    if not self._not_planned and not self._ask():
+                        break
+                    file = self._not_planned[0]
         except BaseException as error:  # of who asks for files
             self._fail(error)
-            return None
+            return []
+        return block
 
     def _run(self, block: Block) -> None:
-        """Sample `block`, and deal what is sampled up to the first block that is not."""
-        index, sample = block
+        """Sample `block` and deal its rows."""
         try:
-            sampled = sample()
+            rows = self._sample(block)
         except BaseException as error:
             self._fail(error)
             return
         with self._changed:
-            self._sampled[index] = sampled
-            while self._dealt_blocks in self._sampled:
-                for file, row in self._sampled.pop(self._dealt_blocks):
-                    file.dealt.append(row)
-                    self._untaken += 1
-                self._dealt_blocks += 1
+            for (file, chunk), row in zip(block, rows, strict=False):
+                file.rows[chunk] = row
+            self._untaken += len(block)
             self._changed.notify_all()
 
     def _fail(self, error: BaseException) -> None:
@@ -158,19 +172,19 @@ class Dealer(Iterator[FileCodes]):
 
     def _call_for_help(self) -> None:
         """Have another thread sample ahead, if there is one to spare."""
-        if len(self._takers) + len(self._helpers) < self._threads and self._wants_help():
+        if self._wants_help() and len(self._under_way) + len(self._helpers) < self._threads:
             helper = Thread(target=self._help)
-            self._helpers.add(helper)
             helper.start()
+            self._helpers.add(helper)
 
     def _wants_help(self) -> bool:
-        return self._untaken < AHEAD and len(self._takers) < self._threads
+        return self._untaken < AHEAD and len(self._under_way) < self._threads
 
     def _help(self) -> None:
         while True:
             with self._changed:
-                block = self._next_block() if self._wants_help() else None
-                if block is None:
+                block = self._next_block() if self._failure is None and self._wants_help() else []
+                if not block:
                     self._helpers.remove(current_thread())
                     return
             self._run(block)
@@ -184,23 +198,6 @@ class Dealer(Iterator[FileCodes]):
             return True
         return False
 
-    def _planned(self) -> Iterator[Planned]:
-        """Every chunk of every file."""
-        while self._not_planned or self._ask():
-            file = self._not_planned.popleft()
-            for chunk in range(file.asked.chunks):
-                yield file, chunk
-
-    def _planned_blocks(self) -> Iterator[Callable[[], list[Dealt]]]:
-        """What samples each block: chunks that follow each other and are to be sampled alike."""
-        slots: Slots | None = None
-        alike = groupby(self._planned(), key=lambda planned: (planned[0].asked.prior, planned[0].asked.settings))
-        for (prior, settings), planned in alike:
-            rows = rows_of(prior)
-            slots = slots or Slots(self._blocks_at_once(prior, rows))
-            while chunks := list(islice(planned, min(rows, self._batch_size or rows))):
-                yield partial(self._sample, prior, settings, rows, chunks, slots)
-
     def _blocks_at_once(self, prior: Prior, rows: int) -> int:
         """As many as keep the threads busy and were asked for, or fit into memory."""
         if self._batch_size is not None:
@@ -210,14 +207,18 @@ class Dealer(Iterator[FileCodes]):
             most = self._threads if free is None else int(MEMORY_SHARE * free / prior.cache_bytes(rows))
         return max(1, min(self._threads, most))
 
-    def _sample(self, prior: Prior, settings: Settings, rows: int, chunks: list[Planned], slots: Slots) -> list[Dealt]:
+    def _sample(self, block: Block) -> list[Row]:
+        """The rows of `block`, and of what is left over."""
+        prior, settings = block[0][0].asked.prior, block[0][0].asked.settings
+        rows = rows_of(prior)
         uniforms = np.zeros((rows, prior.length))
-        for row, (file, chunk) in enumerate(chunks):
+        for row, (file, chunk) in enumerate(block):
             uniforms[row] = stream(file.asked.request.seed, "tokens", chunk).random(prior.length)
 
         def check() -> None:
             if self._failure is not None:
                 raise UnwantedError
 
-        sampled = slots.run(lambda: sample_block(prior, self._first, torch.from_numpy(uniforms), settings, check))
-        return [(file, row) for (file, _), row in zip(chunks, sampled, strict=False)]
+        with self._changed:
+            self._slots = self._slots or Slots(self._blocks_at_once(prior, rows))
+        return self._slots.run(lambda: sample_block(prior, self._first, torch.from_numpy(uniforms), settings, check))

@@ -31,22 +31,25 @@ Cache = list[Past]
 class Prior:
     """Logits for the next of a chunk's flattened codes, `[pos0_q0, pos0_q1, ..., pos1_q0, ...]`.
 
-    Every operation has a shape that depends on the number of rows and the position alone, and none mixes rows: so what
-    a row gives does not depend on the others, as long as there are always as many (docs/decisions/equal-bytes.md).
+    Every operation has a shape that depends on the number of rows and the position alone, and none mixes rows; columns
+    are padded with zeros. So what a row gives does not depend on the others nor on its place, as long as there are
+    always as many (docs/decisions/equal-bytes.md).
     """
 
     def __init__(self, network: PriorNetwork) -> None:
         self.vocabulary, self.width = network.token_emb.weight.shape
+        self.head_size = _rounded(self.width // network.heads)
         self.length = len(network.pos_emb.weight)
         self.quantizers = len(network.level_emb.weight)
         self.heads = network.heads
         self.device = "cpu"
-        self._tokens = network.token_emb.weight
+        columns = _rounded(self.width)
+        self._tokens = _padded(network.token_emb.weight, columns)
         levels = torch.arange(self.length) % self.quantizers
-        self._places = network.pos_emb.weight + network.level_emb.weight[levels]  # [length, width]
-        self._layers = [_Layer.of(layer) for layer in network.layers]
+        self._places = _padded(network.pos_emb.weight + network.level_emb.weight[levels], columns)  # [length, width]
+        self._layers = [_Layer.of(layer, network.heads) for layer in network.layers]
         self._norm = _Norm.of(network.ln_f)
-        self._head = network.head.weight.T.contiguous()
+        self._head = _padded(network.head.weight.T, _rounded(self.vocabulary))
 
     @classmethod
     def load(
@@ -98,11 +101,12 @@ class Prior:
 
     def cache_bytes(self, rows: int) -> int:
         """The size of a cache for `rows`."""
-        return 2 * len(self._layers) * rows * self.length * self.width * self._tokens.element_size()
+        width = self.heads * self.head_size
+        return 2 * len(self._layers) * rows * self.length * width * self._tokens.element_size()
 
     def new_cache(self, rows: int) -> Cache:
         """An empty cache for `rows`."""
-        shape = (2, rows, self.heads, self.length, self.width // self.heads)
+        shape = (2, rows, self.heads, self.length, self.head_size)
         both = [self._tokens.new_empty(shape) for _ in self._layers]
         return [Past(one, *one.flatten(1, 2)) for one in both]
 
@@ -112,15 +116,15 @@ class Prior:
         `cache` holds the positions before `start`, and these afterwards.
         """
         rows, new = tokens.shape
-        x = F.embedding(tokens, self._tokens).add_(self._places[start : start + new]).view(rows * new, self.width)
+        x = F.embedding(tokens, self._tokens).add_(self._places[start : start + new]).view(rows * new, -1)
         for layer, past in zip(self._layers, cache, strict=True):
             x.add_(layer.out(self._attend(layer.into(layer.norm1(x)), start, past)))
             x.add_(layer.linear2(layer.linear1(layer.norm2(x)).relu_()))
         logits = self._norm(x) @ self._head
-        return logits.view(rows, new, self.vocabulary).float()
+        return logits.view(rows, new, -1)[..., : self.vocabulary].float()
 
     def _attend(self, projected: Tensor, start: int, past: Past) -> Tensor:
-        """What `projected [rows * new, 3 * width]` attends to up to itself, `[rows * new, width]`.
+        """What `projected [rows * new, 3 * heads * size]` attends to up to itself, `[rows * new, heads * size]`.
 
         Written out as matrix products: a fused kernel mixes the order of sums between rows.
         """
@@ -129,7 +133,7 @@ class Prior:
         end = start + new
         parts = projected.view(rows, new, 3, heads, size).permute(2, 0, 3, 1, 4)
         past.both.narrow(3, start, new).copy_(parts[1:])
-        query = parts[0].mul(1.0 / math.sqrt(size)).reshape(rows * heads, new, size)
+        query = parts[0].mul(1.0 / math.sqrt(self.width // heads)).reshape(rows * heads, new, size)
         scores = torch.bmm(query, past.keys.narrow(1, 0, end).mT)
         if new > 1:
             ahead = torch.ones(new, end, dtype=torch.bool, device=scores.device).triu(start + 1)
@@ -137,10 +141,23 @@ class Prior:
         mixed = torch.bmm(scores.softmax(dim=-1), past.values.narrow(1, 0, end))
         if new > 1:
             mixed = mixed.view(rows, heads, new, size).transpose(1, 2)
-        return mixed.reshape(rows * new, self.width)
+        return mixed.reshape(rows * new, heads * size)
+
+
+def _rounded(columns: int) -> int:
+    """The next multiple of 16. Products with other numbers of columns can have other bits in other rows."""
+    return -(-columns // 16) * 16
+
+
+def _padded(tensor: Tensor, columns: int, rows: int | None = None) -> Tensor:
+    """`tensor [rows, columns]` with zeros after its columns, and after its rows, up to so many."""
+    below = 0 if rows is None else rows - len(tensor)
+    return F.pad(tensor, (0, columns - tensor.shape[1], 0, below)).contiguous()
 
 
 class _Norm(NamedTuple):
+    """A layer norm over the columns that it has weights for; what `x` has more is padding."""
+
     weight: Tensor
     bias: Tensor
 
@@ -149,21 +166,24 @@ class _Norm(NamedTuple):
         return cls(norm.weight, norm.bias)
 
     def __call__(self, x: Tensor) -> Tensor:
-        return torch.layer_norm(x, self.bias.shape, self.weight, self.bias)
+        width = len(self.bias)
+        return torch.layer_norm(x if x.shape[1] == width else x[:, :width], self.bias.shape, self.weight, self.bias)
 
     def to(self, device: str, dtype: torch.dtype) -> _Norm:
         return _Norm(self.weight.to(device, dtype), self.bias.to(device, dtype))
 
 
 class _Linear(NamedTuple):
-    """`weight [inward, outward]`: so laid out, the product of few rows is quicker."""
+    """`weight [inward, outward]`, padded: so laid out, the product of few rows is quicker."""
 
     weight: Tensor
     bias: Tensor
 
     @classmethod
-    def of(cls, weight: Tensor, bias: Tensor) -> _Linear:
-        return cls(weight.T.contiguous(), bias)
+    def of(cls, weight: Tensor, bias: Tensor, inward: int | None = None) -> _Linear:
+        """The layer with `weight [outward, inward]` and `bias [outward]`, for input padded to `inward` columns."""
+        outward = _rounded(len(bias))
+        return cls(_padded(weight.T, outward, inward), _padded(bias[None], outward)[0])
 
     def __call__(self, x: Tensor) -> Tensor:
         return torch.addmm(self.bias, x, self.weight)
@@ -183,15 +203,21 @@ class _Layer(NamedTuple):
     linear2: _Linear
 
     @classmethod
-    def of(cls, layer: LayerNetwork) -> _Layer:
+    def of(cls, layer: LayerNetwork, heads: int) -> _Layer:
         attention = layer.self_attn
+        width = len(attention.out_proj.bias)
+        more = 0, _rounded(width // heads) - width // heads
+        # The columns of each head, of each of query, key and value, are padded one by one.
+        into = F.pad(attention.in_proj_weight.view(3 * heads, -1, width), (0, 0, *more)).flatten(0, 1)
+        into_bias = F.pad(attention.in_proj_bias.view(3 * heads, -1), more).flatten()
+        out = F.pad(attention.out_proj.weight.view(width, heads, -1), more).flatten(1)
         return cls(
             _Norm.of(layer.norm1),
-            _Linear.of(attention.in_proj_weight, attention.in_proj_bias),
-            _Linear.of(attention.out_proj.weight, attention.out_proj.bias),
+            _Linear.of(into, into_bias),
+            _Linear.of(out, attention.out_proj.bias),
             _Norm.of(layer.norm2),
             _Linear.of(layer.linear1.weight, layer.linear1.bias),
-            _Linear.of(layer.linear2.weight, layer.linear2.bias),
+            _Linear.of(layer.linear2.weight, layer.linear2.bias, _rounded(4 * width)),
         )
 
     def to(self, device: str, dtype: torch.dtype) -> _Layer:

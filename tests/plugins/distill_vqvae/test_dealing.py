@@ -125,6 +125,34 @@ def test_blocks_are_filled_across_files_but_not_across_settings(
     assert blocks == [(32, SETTINGS), (1, SETTINGS), (2, other)]
 
 
+def test_a_long_file_is_not_sampled_for_the_sake_of_the_next(model: VqvaeModel) -> None:
+    first, second = Dealer([asked(model, seed, 1000) for seed in (1, 2)], model.first, None, 2)
+    for _ in range(100):
+        next(second)
+    assert len(first.rows) <= 64
+    assert len(second.rows) <= 32
+    assert torch.equal(next(first), dealt(model, [asked(model, 1, 1)])[0][0])
+
+
+def test_a_file_asked_alone_has_helpers_who_do_not_run_far_ahead(
+    model: VqvaeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: set[str] = set()
+
+    def sampling(*arguments: Any) -> list[Row]:
+        threads.add(threading.current_thread().name)
+        return sample_block(*arguments)
+
+    monkeypatch.setattr(dealing, "sample_block", sampling)
+    dealer = Dealer([asked(model, 1, 1000)], model.first, None, 3)
+    file = next(dealer)
+    for _ in range(300):
+        next(file)
+        assert len(file.rows) < 64 + 3 * 32
+    dealer.close()
+    assert len(threads) > 1
+
+
 def test_files_are_asked_for_as_they_are_needed(model: VqvaeModel) -> None:
     counter = itertools.count()
 

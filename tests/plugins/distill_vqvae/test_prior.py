@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 import pytest
 import torch
+from checkpoints import randomise
+from torch import nn
 
 from distill_vqvae.blocks import ROWS
 from distill_vqvae.model import DTYPES, VqvaeModel
-from distill_vqvae.prior import Prior
+from distill_vqvae.prior import Prior, PriorNetwork
 
 
 def random_tokens(prior: Prior, rows: int, length: int) -> torch.Tensor:
@@ -39,11 +42,22 @@ def test_a_later_part_of_the_prefix_may_come_at_once(wide_model: VqvaeModel) -> 
     torch.testing.assert_close(torch.cat(parts, dim=1), whole, atol=1e-4, rtol=1e-4)
 
 
+def any_prior(width: int, heads: int, vocabulary: int, layers: int = 2) -> PriorNetwork:
+    """The parameters of a prior of any size, at random."""
+    network = PriorNetwork(vocabulary=vocabulary, length=24, quantizers=2, width=width, layers=layers, heads=heads)
+    network.load_state_dict(randomise(network, 5))
+    return network.requires_grad_(False)
+
+
+SIZES = [(256, 8, 128), (16, 2, 16), (50, 2, 16), (7, 1, 5), (33, 3, 9), (10, 5, 7), (30, 3, 11), (64, 4, 6)]
+
+
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
+@pytest.mark.parametrize(("width", "heads", "vocabulary"), SIZES)
 def test_a_row_gives_the_same_bits_wherever_it_stands_and_whatever_the_others_are(
-    wide_model: VqvaeModel, precision: str
+    width: int, heads: int, vocabulary: int, precision: str
 ) -> None:
-    prior = wide_model.prior.to("cpu", DTYPES[precision])
+    prior = Prior(any_prior(width, heads, vocabulary)).to("cpu", DTYPES[precision])
     tokens = random_tokens(prior, ROWS, 20)
     together = step_by_step(prior, tokens)
     for row in (0, 1, 2, 7, ROWS - 1):
@@ -51,6 +65,22 @@ def test_a_row_gives_the_same_bits_wherever_it_stands_and_whatever_the_others_ar
             alone = torch.zeros_like(tokens)
             alone[place] = tokens[row]
             assert torch.equal(step_by_step(prior, alone)[place], together[row])
+
+
+@pytest.mark.parametrize(("width", "heads", "vocabulary"), SIZES)
+def test_a_prior_of_any_size_computes_what_torchs_own_transformer_computes(
+    width: int, heads: int, vocabulary: int
+) -> None:
+    network = any_prior(width, heads, vocabulary)
+    layer = nn.TransformerEncoderLayer(width, heads, 4 * width, batch_first=True, norm_first=True)
+    encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).eval()
+    encoder.load_state_dict(network.transformer.state_dict())
+    tokens = torch.randint(vocabulary, (3, 24), generator=torch.Generator().manual_seed(0))
+    positions = torch.arange(24)
+    x = network.token_emb.weight[tokens] + network.pos_emb.weight + network.level_emb.weight[positions % 2]
+    mask = torch.ones(24, 24, dtype=torch.bool).triu(1)
+    expected = network.head(network.ln_f(encoder(x, mask=mask)))
+    torch.testing.assert_close(step_by_step(Prior(network), tokens), expected, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
@@ -71,11 +101,13 @@ def test_nothing_is_kept_that_grows_with_the_prefix_but_the_cache(wide_model: Vq
 
     def calls(position: int) -> int:
         seen = []
+        gc.disable()
         sys.setprofile(lambda frame, event, argument: seen.append(event))
         try:
             prior(tokens, position, cache)
         finally:
             sys.setprofile(None)
+            gc.enable()
         return len(seen)
 
     assert 100 < calls(1) == calls(prior.length // 2) == calls(prior.length - 1)
