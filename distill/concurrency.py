@@ -36,6 +36,6 @@ def in_order(
                 yield waiting.popleft().result()
         finally:
             unwanted.set()
-            stop()
             for future in waiting:
                 future.cancel()
+            stop()

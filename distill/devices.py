@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from distill.errors import RequestError
@@ -39,19 +39,25 @@ def threads() -> int:
 
 
 def memory_free(device: str) -> int | None:
-    """How many bytes can be had on `device` without anything being swapped out; None where that cannot be told."""
+    """How many bytes can be had on `device` without anything being swapped out; None where that cannot be told.
+
+    On Linux what the system has and what its container may still take, whichever is less.
+    """
     import torch
 
     if device == "cuda":
         return int(torch.cuda.mem_get_info()[0])
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            name, _, value = line.partition(":")
-            if name == "MemAvailable":
-                return int(value.split()[0]) * 1024
-    except (OSError, ValueError, IndexError):
-        pass
-    return None
+    found = []
+    with suppress(OSError, ValueError, IndexError):
+        [line] = [line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable:")]
+        found.append(int(line.split()[1]) * 1024)
+    with suppress(OSError, ValueError):
+        most, taken = (int((_CGROUP / name).read_text()) for name in ("memory.max", "memory.current"))
+        found.append(max(0, most - taken))
+    return min(found, default=None)
+
+
+_CGROUP = Path("/sys/fs/cgroup")
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -5,8 +5,10 @@ model chunks → same rate, exact length, faded edges → spool → level → fi
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -68,8 +70,8 @@ class GeneratedFile:
 
 
 Progress = Callable[[int, int, int], None]
-"""Called with (file index, chunks done, chunks in all) of the first file that is not finished; its first call has 0
-chunks done. It may be called in any thread, but never in two at once."""
+"""Called with (file index, chunks done, chunks in all) of the first file that is not finished, which may have begun
+before. It may be called in any thread, but never in two at once."""
 
 
 def generate(job: Job, progress: Progress) -> Iterator[GeneratedFile]:
@@ -99,10 +101,12 @@ def generate(job: Job, progress: Progress) -> Iterator[GeneratedFile]:
         "device": device,
         "precision": precision,
     }
-    with outputs.Drafts(job.directory) as drafts:
-        batch = _Batch(model, job, form, samples, precision, drafts, progress)
-        stem, suffix = file_stem(job.claim.header.name), f".{form.name}"
-        for seed, draft in enumerate(batch.finished(), job.seed):
+    stem, suffix = file_stem(job.claim.header.name), f".{form.name}"
+    with (
+        outputs.Drafts(job.directory) as drafts,
+        closing(_Batch(model, job, form, samples, precision, drafts, progress).finished()) as finished,
+    ):
+        for seed, draft in enumerate(finished, job.seed):
             describe = partial(sidecar.describe, made_by | draft.described)
             path = drafts.publish(draft.path, f"{stem}-{seed}", suffix, describe)
             yield GeneratedFile(
@@ -137,12 +141,12 @@ class _Batch:
         self._precision = precision
         self._progress = _InTurn(progress)
 
-    def finished(self) -> Iterator[_Draft]:
+    def finished(self) -> Generator[_Draft, None, None]:
         """The files in order, each as soon as it and those before it are whole."""
         with self._job.claim.breakage_named("generating with"):
             requests = map(self._request, range(self._job.count))
             generations = iter(self._model.generate_batch(requests, self._job.batch_size))
-        stop = getattr(generations, "close", lambda: None)
+        stop = self._stopping(generations)
         tasks = self._tasks(generations)
         workers = min(self._job.count, devices.threads()) if self._model.concurrent else 1
         try:
@@ -151,6 +155,17 @@ class _Batch:
                 self._progress.pass_on()
         finally:
             stop()
+
+    def _stopping(self, generations: Iterator[Generation]) -> Callable[[], None]:
+        """What tells the model, once, that no more is wanted of its batch."""
+        closes = iter([getattr(generations, "close", lambda: None)])
+
+        def stop() -> None:
+            for close in closes:
+                with self._job.claim.breakage_named("generating with"):
+                    close()
+
+        return stop
 
     def _request(self, index: int) -> GenerationRequest:
         return GenerationRequest(self._job.seed + index, self._needed, self._job.options, self._precision)
@@ -174,7 +189,7 @@ class _Batch:
                     raise UnwantedError
                 spool.append(block)
             path = self._drafts.new()
-            gain, peak = _write_at_level(path, spool, form, model.channels)
+            gain, peak = _write_at_level(path, spool, form, model.channels, unwanted)
         described = {
             "seed": job.seed + index,
             "options": dict(job.options),
@@ -195,7 +210,10 @@ class _Batch:
 
     def _stats(self, generation: Generation) -> dict[str, float]:
         with self._job.claim.breakage_named("generating with"):
-            return {clean(name): float(value) for name, value in generation.statistics().items()}
+            stats = {clean(name): float(value) for name, value in generation.statistics().items()}
+        if not all(map(math.isfinite, stats.values())):
+            raise self._job.claim.broken("generating with", f"its statistics are {clean(stats)}")
+        return stats
 
     def _finished_blocks(self, index: int, generation: Generation) -> Iterator[NDArray[np.float32]]:
         """The file's samples at its own rate, faded at both edges, before its level is set: `[channels, samples]`."""
@@ -256,14 +274,24 @@ class _InTurn:
                 self._progress(self._turn, *self._latest.pop(self._turn))
 
 
-def _write_at_level(path: Path, spool: Spool, form: OutputFormat, channels: int) -> tuple[float, float]:
+def _write_at_level(
+    path: Path, spool: Spool, form: OutputFormat, channels: int, unwanted: Event
+) -> tuple[float, float]:
     """Write the samples waiting in `spool`, their level set; return the gain and the peak that it led to.
 
     What a lossy format gives back can exceed what it was given. Then it is written again, lower by the excess.
+    Raises `UnwantedError` once the file is `unwanted`.
     """
     gain = levels.gain_to_peak(spool.peak)
+
+    def at_level() -> Iterator[NDArray[np.float32]]:
+        for block in spool.blocks():
+            if unwanted.is_set():
+                raise UnwantedError
+            yield block * np.float32(gain)
+
     while True:
-        peak = files.write(path, (block * np.float32(gain) for block in spool.blocks()), form, channels)
+        peak = files.write(path, at_level(), form, channels)
         if form.bit_depth is not None or peak <= levels.PEAK:
             return gain, peak
         gain *= 0.999 * levels.PEAK / peak
@@ -277,6 +305,9 @@ def _load(claim: Claim, device: str) -> GenerativeModel:
     rate, channels = getattr(model, "sample_rate", None), getattr(model, "channels", None)
     if not isinstance(rate, int) or rate < 1 or channels not in (1, 2):
         raise claim.broken("loading", f"the model has sample_rate {clean(rate)} and channels {clean(channels)}")
+    precisions = model.precisions
+    if not isinstance(precisions, list | tuple) or "float32" not in precisions:
+        raise claim.broken("loading", f"the model has precisions {clean(precisions)}, without float32")
     return model
 
 

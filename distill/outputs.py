@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from distill.concurrency import UnwantedError
 from distill.errors import DistillError
 from distill.text import clean
 
@@ -45,11 +46,14 @@ class Drafts:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._paths: set[Path] = set()
+        self._ended = False
 
     def new(self) -> Path:
         """A path for a draft that nobody else uses."""
         path = _hidden(self._directory)
         self._paths.add(path)
+        if self._ended:  # by a second Ctrl+C, while others still make files
+            raise UnwantedError
         return path
 
     def publish(self, draft: Path, stem: str, suffix: str, describe: Callable[[Path], dict[str, Any]]) -> Path:
@@ -63,7 +67,8 @@ class Drafts:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for path in self._paths:
+        self._ended = True
+        for path in self._paths.copy():
             path.unlink(missing_ok=True)
 
 

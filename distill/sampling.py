@@ -82,7 +82,10 @@ def odds(logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: float 
 def filter_logits(
     logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: float = 0.0, min_p: float = 0.0
 ) -> Tensor:
-    """`logits [..., vocabulary]` divided by `temperature`, what `odds` does not let be drawn at -inf."""
+    """`logits [..., vocabulary]` divided by `temperature`, what `odds` does not let be drawn at -inf.
+
+    Raises `NotFiniteError` where the logits are not finite.
+    """
     allowed = odds(logits, temperature, top_k, top_p, min_p)
     tokens, filtered = (x.to(logits.device) for x in (allowed.tokens, allowed.weights == 0.0))
     return (logits / temperature).masked_fill(filtered.scatter(-1, tokens, filtered), -torch.inf)

@@ -108,8 +108,9 @@ def _generate(plugins: Plugins, brought: dict[str, Declared], /, **values: Any) 
         _generate_to(results, plugins, brought, **values)
 
 
-def _generate_to(results: TextIO, plugins: Plugins, brought: dict[str, Declared], /, model: str, loader: str | None,
-                 quiet: bool, seed: int | None, json: bool, stats: bool, **values: Any) -> None:  # fmt: skip
+def _generate_to(results: TextIO | None, plugins: Plugins, brought: dict[str, Declared], /, model: str,
+                 loader: str | None, quiet: bool, seed: int | None, json: bool, stats: bool,
+                 **values: Any) -> None:  # fmt: skip
     try:
         header = registry.identify(plugins, library.resolve(model))
         claim = registry.claim(plugins, header, loader)
@@ -155,7 +156,7 @@ def _generate_to(results: TextIO, plugins: Plugins, brought: dict[str, Declared]
         for made in generate(job, bar.show):
             bar.close()
             finished.append(made)
-            if not json:
+            if not json and results is not None:
                 click.echo(os.fsencode(made.file), file=results)
             if stats and made.stats:
                 click.echo(f"{clean(Path(made.file).name)}: {_shown(made.stats)}", err=True)
@@ -163,7 +164,7 @@ def _generate_to(results: TextIO, plugins: Plugins, brought: dict[str, Declared]
             warn(f"--stats is not supported for {claim.loader.kind} models. Ignored.")
     finally:
         bar.close()
-        if json:
+        if json and results is not None:
             without = () if stats else ("stats",)
             described = [{k: v for k, v in asdict(f).items() if k not in without} for f in finished]
             click.echo(outputs.to_json(described), file=results, nl=False)

@@ -68,7 +68,7 @@ class FirstCode(NamedTuple):
 
         Uniform where that leaves none, or the numbers are no counts.
         """
-        codes = (uses > dead_at).nonzero()[:, 0]
+        codes = (uses > max(dead_at, 0.0)).nonzero()[:, 0]
         if not torch.isfinite(uses).all() or not len(codes):
             return cls.uniform(len(uses))
         return cls(codes, uses[codes].float().log(), filtered=True)

@@ -137,4 +137,4 @@ def _first_code(tensors: Mapping[str, Tensor], config: Mapping[str, Any], vocabu
     dead_at = config.get("threshold_ema_dead_code", 0)
     if not isinstance(uses, Tensor) or uses.shape != (1, vocabulary) or not isinstance(dead_at, int | float):
         return FirstCode.uniform(vocabulary)
-    return FirstCode.as_used(uses[0].float(), dead_at)
+    return FirstCode.as_used(uses[0].double(), float(min(dead_at, 1e300)))

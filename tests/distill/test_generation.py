@@ -19,7 +19,8 @@ import torch
 from numpy.typing import NDArray
 from tones import Chunks, Tone, TonePlugin
 
-from distill import generation, registry
+from distill import Generation, GenerationRequest, generation, registry
+from distill.audio import files
 from distill.errors import DistillError, DistillWarning, PluginError, RequestError
 from distill.generation import GeneratedFile, Job
 from distill.plugins import Plugins
@@ -325,19 +326,86 @@ def test_a_model_that_gives_too_few_files_is_named(made: Made, monkeypatch: pyte
         made()
 
 
-def test_a_model_is_told_when_no_more_is_wanted_of_a_batch(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+class Closing:
+    """A batch of the tone plugin whose `close` is watched."""
+
+    def __init__(self, generations: Iterator[Generation], close: Callable[[], object]) -> None:
+        self._generations = generations
+        self.close = close
+
+    def __iter__(self) -> Closing:
+        return self
+
+    def __next__(self) -> Generation:
+        return next(self._generations)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("concurrent", [False, True])
+def test_a_model_is_told_once_when_no_more_is_wanted_of_a_batch(
+    made: Made, monkeypatch: pytest.MonkeyPatch, concurrent: bool
+) -> None:
     closed: list[bool] = []
-    generate_batch = Tone.generate_batch
-
-    def watched(self: Tone, requests: Any, batch_size: int | None) -> Any:
-        try:
-            yield from generate_batch(self, requests, batch_size)
-        finally:
-            closed.append(True)
-
-    monkeypatch.setattr(Tone, "generate_batch", watched)
-    made(count=2)
+    batch = Tone.generate_batch
+    monkeypatch.setattr(Tone, "generate_batch", lambda *a: Closing(batch(*a), lambda: closed.append(True)))
+    made(TonePlugin(concurrent=concurrent), count=2)
     assert closed == [True]
+
+
+def test_a_batch_that_breaks_in_its_close_is_named(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = Tone.generate_batch
+    monkeypatch.setattr(Tone, "generate_batch", lambda *a: Closing(batch(*a), lambda: 1 / 0))
+    with pytest.raises(PluginError, match="Loader tone of plugin tones broke while generating with hum: ZeroDivision"):
+        made()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "many"])
+def test_statistics_that_are_no_numbers_are_named(made: Made, monkeypatch: pytest.MonkeyPatch, value: object) -> None:
+    def batch(self: Tone, requests: Iterator[GenerationRequest], _: int | None) -> Iterator[Generation]:
+        for request in requests:
+            yield Generation(self.generate(request), lambda: {"odd": value})  # type: ignore[dict-item]
+
+    monkeypatch.setattr(Tone, "generate_batch", batch)
+    with pytest.raises(PluginError, match="broke while generating with hum"):
+        made()
+
+
+@pytest.mark.parametrize("precisions", [None, "float32", ["bf16"]])
+def test_precisions_without_float32_are_named(made: Made, monkeypatch: pytest.MonkeyPatch, precisions: object) -> None:
+    monkeypatch.setattr(Tone, "precisions", precisions)
+    with pytest.raises(PluginError, match="broke while loading hum: the model has precisions"):
+        made()
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_file_that_is_no_longer_wanted_is_not_encoded_to_its_end(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoding, numbers = threading.Event(), itertools.count()
+    encoded: list[int] = []
+    write = files.write
+
+    def slow_write(path: Path, blocks: Iterator[Any], *rest: Any) -> float:
+        def slowly() -> Iterator[Any]:
+            for block in blocks:
+                encoding.set()
+                time.sleep(0.05)
+                encoded.append(block.shape[1])
+                yield block
+
+        return write(path, slowly(), *rest)
+
+    def paced(number: int, chunks: Chunks) -> Chunks:
+        yield from chunks
+        if number == 0:
+            assert encoding.wait(timeout=30)
+            raise ZeroDivisionError
+
+    monkeypatch.setattr(files, "write", slow_write)
+    with pytest.raises(PluginError):
+        made(TonePlugin(spoil=lambda c: paced(next(numbers), c), concurrent=True), count=2, duration=60.0)
+    assert 0 < sum(encoded) < 60 * 48000
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_memory_that_runs_out_in_a_model_is_no_breakage_of_the_plugin(made: Made) -> None:

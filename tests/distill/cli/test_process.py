@@ -143,6 +143,14 @@ def test_without_a_stderr_it_still_generates(vqvae_file: Path, tmp_path: Path) -
     assert (run.returncode, run.stdout) == (0, "pebbles-1.wav\n")
 
 
+@pytest.mark.parametrize("options", ["", "--json"])
+def test_without_a_stdout_it_still_generates_and_says_nothing(vqvae_file: Path, tmp_path: Path, options: str) -> None:
+    command = f"{' '.join(DISTILL)} generate {vqvae_file} -d 0.1 -s 1 {options} >&-"
+    run = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert (tmp_path / "pebbles-1.wav").exists()
+
+
 def test_a_name_that_the_system_cannot_write_is_one_line(tmp_path: Path) -> None:
     path = save(vqvae_contents(name="Früh"), tmp_path / "m.distill")
     ascii_only = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

@@ -102,9 +102,23 @@ def test_the_use_of_codes_is_read_from_the_checkpoint(
     contents["vqvae_config"]["threshold_ema_dead_code"] = 2
     contents["model_state_dict"][name] = torch.tensor([[2.0, 8.0, 4.0, *[2.0] * 13]])
     assert read(contents, tmp_path_factory).codes.tolist() == [1, 2]
-    contents["model_state_dict"][name] = torch.ones(1, 3)
+    for nothing_told in (torch.ones(1, 3), torch.ones(16), "many"):
+        contents["model_state_dict"][name] = nothing_told
+        assert not read(contents, tmp_path_factory).filtered
     contents["model_state_dict"].pop(name)
     assert read(contents, tmp_path_factory).codes.tolist() == list(range(16))
+
+
+@pytest.mark.parametrize(("dead_at", "codes"), [(-1, [1, 2]), (10**400, None), ("2", None), (math.nan, None)])
+def test_an_odd_threshold_of_dead_codes_is_no_damage(
+    tmp_path_factory: pytest.TempPathFactory, dead_at: object, codes: list[int] | None
+) -> None:
+    contents = vqvae_contents()
+    contents["vqvae_config"]["threshold_ema_dead_code"] = dead_at
+    name = "quantizer.rvq.layers.0._codebook.cluster_size"
+    contents["model_state_dict"][name] = torch.tensor([[0.0, 8.0, 4.0, *[0.0] * 13]])
+    first = read(contents, tmp_path_factory)
+    assert (first.codes.tolist(), first.filtered) == (codes or list(range(16)), codes is not None)
 
 
 def read(contents: dict[str, object], folder: pytest.TempPathFactory) -> FirstCode:
