@@ -205,16 +205,18 @@ def startup(path: Path, _recordings: list[str]) -> None:
 
 def memory(path: Path, _recordings: list[str]) -> None:
     """The largest resident size of a process."""
-    peaks = []
-    with tempfile.TemporaryDirectory() as folder:
-        for duration in (60, 600):
-            with subprocess.Popen(distill(folder, path, "-d", duration), stdout=subprocess.DEVNULL) as running:
-                _, status, usage = os.wait4(running.pid, 0)
-                running.returncode = os.waitstatus_to_exitcode(status)
-            assert running.returncode == 0
-            peaks.append(usage.ru_maxrss / 1024)
-    row("memory", "60 s, MiB", "600 s, MiB", "times")
-    row("largest resident size", *(f"{peak:.0f}" for peak in peaks), f"{peaks[1] / peaks[0]:.2f}")
+    row("memory: largest resident size", "60 s, MiB", "600 s, MiB", "times")
+    for count in (1, 2):
+        peaks = []
+        with tempfile.TemporaryDirectory() as folder:
+            for duration in (60, 600):
+                command = distill(folder, path, "-d", duration, "-n", count)
+                with subprocess.Popen(command, stdout=subprocess.DEVNULL) as running:
+                    _, status, usage = os.wait4(running.pid, 0)
+                    running.returncode = os.waitstatus_to_exitcode(status)
+                assert running.returncode == 0
+                peaks.append(usage.ru_maxrss / 1024)
+        row(f"files: {count}", *(f"{peak:.0f}" for peak in peaks), f"{peaks[1] / peaks[0]:.2f}")
 
 
 PARTS = {part.__name__: part for part in (inversion, sampling, job, startup, memory, batch)}
