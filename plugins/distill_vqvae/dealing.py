@@ -70,7 +70,7 @@ class Dealer(Iterator[FileCodes]):
     """Gives the files that are `asked` for, in order; samples their chunks in blocks of up to `batch_size`.
 
     A thread that asks a file for codes which are not there samples a block itself: the file's next chunks, and those of
-    the files after it where there is room. Where fewer files than `threads` are under way, helpers sample ahead. As
+    the files after it where there is room. Where fewer files than `threads` are given out, helpers sample ahead. As
     many blocks are sampled at once, if `batch_size` is large enough, or None and memory suffices. `asked` is read no
     further than that needs; iterating over the dealer samples nothing.
     """
@@ -83,7 +83,7 @@ class Dealer(Iterator[FileCodes]):
         self._slots: Slots | None = None
         self._not_given: deque[FileCodes] = deque()
         self._not_planned: deque[FileCodes] = deque()  # at least one chunk of each
-        self._under_way: set[FileCodes] = set()
+        self._under_way: set[FileCodes] = set()  # given, and not taken to the end
         self._untaken = 0  # rows
         self._helpers: set[Thread] = set()
         self._failure: BaseException | None = None
@@ -93,7 +93,9 @@ class Dealer(Iterator[FileCodes]):
         with self._changed:
             if not self._not_given and not self._ask():
                 raise StopIteration
-            return self._not_given.popleft()
+            file = self._not_given.popleft()
+            self._under_way.add(file)
+            return file
 
     def close(self) -> None:
         """End what is being sampled; nothing more can be had."""
@@ -116,7 +118,6 @@ class Dealer(Iterator[FileCodes]):
                         self._changed.wait()
                 if self._failure is not None:
                     raise self._failure
-                self._under_way.add(file)
                 self._call_for_help()
                 if not block:
                     row = file.rows.pop(file.taken)
