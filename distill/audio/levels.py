@@ -35,11 +35,9 @@ def fade_edges(block: NDArray[np.float32], start: int, total: int, sample_rate: 
     """
     length = min(round(EDGE_MS / 1000.0 * sample_rate), total // 8)
     if length <= start and start + block.shape[1] <= total - length:
-        return block
+        return block  # away from both
     positions = np.arange(start, start + block.shape[1])
     distance = np.minimum(positions, total - 1 - positions)  # to the nearer edge
-    if length == 0 or distance.size == 0 or distance.min() >= length:
-        return block
     ramp = 0.5 - 0.5 * np.cos(np.pi * (np.minimum(distance, length) + 0.5) / (length + 0.5))
     faded: NDArray[np.float32] = block * ramp.astype(np.float32)
     return faded

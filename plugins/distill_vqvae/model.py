@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from distill import CheckpointHeader, Generation, GenerationRequest, GenerativeModel
+from distill import CheckpointHeader, Generation, GenerationRequest, GenerativeModel, devices
 from distill.audio.inversion import invert
 from distill.audio.mel import Spectrogram
 from distill.audio.stitching import crossfade
@@ -115,7 +115,7 @@ class Batch(Iterator[Generation]):
 
     def __init__(self, model: VqvaeModel, requests: Iterable[GenerationRequest], batch_size: int | None) -> None:
         self._model = model
-        threads = torch.get_num_threads() if model.device == "cpu" else 1
+        threads = devices.threads() if model.device == "cpu" else 1
         self._dealer = Dealer(map(model.ask, requests), model.first, batch_size, threads)
 
     def __next__(self) -> Generation:
