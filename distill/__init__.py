@@ -6,7 +6,7 @@ from distill import CheckpointHeader, GenerationRequest, GenerativeModel, ModelL
 from distill import options
 from distill.checkpoint import CheckpointHeader
 from distill.hookspecs import PLUGIN_API, hookimpl
-from distill.models import Generation, GenerationRequest, GenerativeModel, ModelLoader
+from distill.models import Generation, GenerationRequest, GenerativeModel, ModelLoader, Settings
 
 __all__ = [
     "PLUGIN_API",
@@ -15,6 +15,7 @@ __all__ = [
     "GenerationRequest",
     "GenerativeModel",
     "ModelLoader",
+    "Settings",
     "hookimpl",
     "options",
 ]

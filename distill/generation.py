@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +22,7 @@ from distill import devices, outputs, sidecar
 from distill.audio import files, levels, resampling
 from distill.audio.files import Spool
 from distill.audio.formats import OutputFormat, check_length, output_format
+from distill.checkpoint import CheckpointHeader
 from distill.concurrency import UnwantedError, in_order
 from distill.errors import DistillWarning, NotFiniteError, RequestError
 from distill.models import Generation, GenerationRequest, GenerativeModel
@@ -33,8 +34,8 @@ from distill.text import clean, file_stem
 class Job:
     """What was asked for. `options` are those of the claiming plugin, by parameter name; `duration` in seconds.
 
-    `sample_rate` in Hz, None for the model's own; `bit_depth` None for the format's default; `batch_size` None for what
-    memory allows.
+    `models` are other checkpoints that the options draw in. `sample_rate` in Hz, None for the model's own; `bit_depth`
+    None for the format's default; `batch_size` None for what memory allows.
     """
 
     claim: Claim
@@ -50,6 +51,7 @@ class Job:
     precision: str = "float32"
     batch_size: int | None = None
     distribution: str | None = None
+    models: Sequence[CheckpointHeader] = ()
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ def generate(job: Job, progress: Progress) -> Iterator[GeneratedFile]:
     made_by = {
         "program": sidecar.describe_program(),
         "model": sidecar.describe_model(job.claim, job.distribution),
+        "other_models": [sidecar.describe_checkpoint(header) for header in job.models],
         "device": device,
         "precision": precision,
     }

@@ -40,6 +40,20 @@ class Generation:
     statistics: Callable[[], Mapping[str, float]] = dict
 
 
+@dataclass(frozen=True)
+class Settings:
+    """What to go on with after `ModelLoader.check`.
+
+    `options`: values by parameter name, with what they name looked up: plain values, for `GenerationRequest.options`
+    and the sidecar. `seed`: of the first file, where the command line gives none. `models`: the headers of other
+    checkpoints that they draw in, which the sidecar tells too.
+    """
+
+    options: Mapping[str, Any]
+    seed: int | None = None
+    models: Sequence[CheckpointHeader] = ()
+
+
 class GenerativeModel(ABC):
     """A loaded model. `sample_rate` in Hz; `channels`, 1 or 2.
 
@@ -87,11 +101,15 @@ class ModelLoader(ABC):
     name: str
     kind: str
 
-    def check(self, header: CheckpointHeader, options: Mapping[str, Any]) -> None:  # noqa: B027 - may stay empty
+    def check(self, header: CheckpointHeader, options: Mapping[str, Any]) -> Settings | None:
         """Refuse early what can be refused from the header and the options, before anything heavy is imported.
+
+        Where options name what must be looked up, such as settings saved by name, it is looked up here and returned as
+        `Settings`; None goes on with the `options` as they are.
 
         Raises `CheckpointError` for what the file lacks, `RequestError` for options that cannot be met.
         """
+        return None
 
     @abstractmethod
     def load(self, header: CheckpointHeader, device: str) -> GenerativeModel:

@@ -11,7 +11,7 @@ from typing import Any
 from distill.checkpoint import CheckpointHeader
 from distill.devices import is_out_of_memory
 from distill.errors import INTERRUPTIONS, CheckpointError, DistillError, NotFiniteError, PluginError
-from distill.models import ModelLoader
+from distill.models import ModelLoader, Settings
 from distill.plugins import Plugins
 from distill.text import clean, describe
 
@@ -26,10 +26,20 @@ class Claim:
     plugin: str
     loader: ModelLoader
 
-    def check(self, options: Mapping[str, Any]) -> None:
-        """Have the loader refuse what it can refuse early; raises what `ModelLoader.check` raises."""
+    def check(self, options: Mapping[str, Any]) -> Settings:
+        """Have the loader refuse what it can refuse early, and look up what `options` name.
+
+        Raises what `ModelLoader.check` raises.
+        """
         with self.breakage_named("checking"):
-            self.loader.check(self.header, options)
+            settings = self.loader.check(self.header, options)
+        if settings is None:
+            return Settings(options)
+        if not isinstance(settings, Settings):
+            raise self.broken("checking", f"check gave a {type(settings).__name__}, not Settings or None")
+        if settings.seed is not None and not (isinstance(settings.seed, int) and settings.seed >= 0):
+            raise self.broken("checking", f"check gave the seed {clean(settings.seed)}")
+        return settings
 
     @contextmanager
     def breakage_named(self, doing: str) -> Iterator[None]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from distill.checkpoint import CheckpointHeader
 from distill.registry import Claim
 from distill.text import clean
 
@@ -31,8 +32,17 @@ def describe_program() -> dict[str, Any]:
 
 
 def describe_model(claim: Claim, distribution: str | None) -> dict[str, Any]:
-    """Which checkpoint, byte for byte, and which plugin loaded it. Text from the file is cleaned."""
-    header = claim.header
+    """Which checkpoint, byte for byte, and which plugin loaded it."""
+    return {
+        **describe_checkpoint(claim.header),
+        "loader": claim.loader.name,
+        "plugin": claim.plugin,
+        "distribution": distribution,
+    }
+
+
+def describe_checkpoint(header: CheckpointHeader) -> dict[str, Any]:
+    """Which checkpoint, byte for byte. Text from the file is cleaned."""
     model_id = header.metadata.get("model_id")
     return {
         "name": header.name,
@@ -41,9 +51,6 @@ def describe_model(claim: Claim, distribution: str | None) -> dict[str, Any]:
         "sha256": _sha256(header.path),
         "version": header.version,
         "model_type": clean(header.model_type) if header.model_type is not None else None,
-        "loader": claim.loader.name,
-        "plugin": claim.plugin,
-        "distribution": distribution,
     }
 
 

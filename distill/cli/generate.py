@@ -122,8 +122,9 @@ def _generate_to(results: TextIO | None, plugins: Plugins, brought: dict[str, De
     for name in [name for name in given if name not in known]:
         warn(f"{given[name]} is not supported for {claim.loader.kind} models. Ignored.")
     chosen = declared.defaults | {name: values[name] for name in given if name in known}
-    claim.check(chosen)
-    seed = secrets.randbelow(2**32) if seed is None else seed
+    settings = claim.check(chosen)
+    if seed is None:
+        seed = secrets.randbelow(2**32) if settings.seed is None else settings.seed
     if seed + values["count"] - 1 > MAX_SEED:
         raise click.BadParameter(
             f"{seed} is too large: the last file's seed would exceed {MAX_SEED}.", param_hint="--seed"
@@ -137,7 +138,7 @@ def _generate_to(results: TextIO | None, plugins: Plugins, brought: dict[str, De
 
     job = Job(
         claim=claim,
-        options=chosen,
+        options=settings.options,
         seed=seed,
         duration=values["duration"],
         count=values["count"],
@@ -149,6 +150,7 @@ def _generate_to(results: TextIO | None, plugins: Plugins, brought: dict[str, De
         precision=values["precision"],
         batch_size=values["batch_size"],
         distribution=plugins.distribution(claim.plugin),
+        models=settings.models,
     )
     finished: list[GeneratedFile] = []
     bar = Bar(job.count, quiet)

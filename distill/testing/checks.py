@@ -201,10 +201,8 @@ def check_options_are_honoured(subject: Subject) -> None:
     for option in subject.declared.options:
         tried, refused = _lines_to_try(option, subject), 0
         for line, rest in tried:
-            request = subject.request(*line, *rest)
             try:
-                subject.claim.loader.check(subject.header, request.options)
-                sound = subject.sound(request)
+                sound = subject.sound(subject.request(*line, *rest))
             except RequestError:
                 refused += 1
                 continue

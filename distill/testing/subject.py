@@ -133,8 +133,9 @@ class Subject:
         return self.declared.defaults | command.make_context("generate", list(arguments)).params
 
     def request(self, *arguments: str, seed: int = 1, samples: int | None = None) -> GenerationRequest:
-        """A request for a file of `samples`, with options as on the command line."""
-        return GenerationRequest(seed, self.samples if samples is None else samples, self.values(*arguments))
+        """A request for a file of `samples`, with options as on the command line, checked by the loader."""
+        options = self.claim.check(self.values(*arguments)).options
+        return GenerationRequest(seed, self.samples if samples is None else samples, options)
 
     @cached_property
     def samples(self) -> int:

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from tones import Chunks, Tone, TonePlugin
 
-from distill import Generation, GenerationRequest, generation, registry
+from distill import CheckpointHeader, Generation, GenerationRequest, generation, registry
 from distill.audio import files
 from distill.errors import DistillError, DistillWarning, PluginError, RequestError
 from distill.generation import GeneratedFile, Job
@@ -129,8 +129,10 @@ def test_what_is_said_of_a_file_is_true_of_it(made: Made) -> None:
     }
 
 
-def test_the_sidecar_says_how_the_file_was_made(made: Made, model_file: Path) -> None:
-    [file] = made(options={"pitch": "high"}, sample_rate=44100, distribution="tones 1.0")
+def test_the_sidecar_says_how_the_file_was_made(made: Made, model_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "other.tone").write_bytes(b"another")
+    other = CheckpointHeader(tmp_path / "other.tone", 2, None, {"metadata": {"model_id": "id\x1b", "name": "hiss"}})
+    [file] = made(options={"pitch": "high"}, sample_rate=44100, distribution="tones 1.0", models=[other])
     said = json.loads(Path(file.file).with_suffix(".json").read_text())
     program = said.pop("program")
     assert set(program) == {"distill", "torch", "numpy", "soundfile", "soxr", "python", "platform"}
@@ -151,6 +153,16 @@ def test_the_sidecar_says_how_the_file_was_made(made: Made, model_file: Path) ->
             "plugin": "tones",
             "distribution": "tones 1.0",
         },
+        "other_models": [
+            {
+                "name": "hiss",
+                "id": "id",
+                "path": str(other.path),
+                "sha256": hashlib.sha256(b"another").hexdigest(),
+                "version": 2,
+                "model_type": None,
+            }
+        ],
         "device": "cpu",
         "precision": "float32",
         "seed": 3,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import soundfile
 import torch
 from tones import TonePlugin
 
-from distill import registry
+from distill import Settings, registry
 from distill.checkpoint import CheckpointHeader
 from distill.errors import CheckpointError, PluginError
 from distill.plugins import Plugins
@@ -29,6 +30,32 @@ def installed(*names: str) -> Plugins:
 def test_one_claim_is_the_loader() -> None:
     claim = registry.claim(installed("a"), HEADER)
     assert (claim.plugin, claim.loader.name, claim.header) == ("a", "a", HEADER)
+
+
+def test_settings_stand_where_the_loader_gives_any_and_else_the_options_do() -> None:
+    options = {"pitch": "A"}
+    looked_up = Settings({"pitch": 440}, seed=5)
+    for given, expected in ((None, Settings(options)), (looked_up, looked_up)):
+        assert claimed(check=lambda header, options, given=given: given).check(options) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"pitch": 440}, "check gave a dict, not Settings or None"),
+        (Settings({}, seed=-1), "check gave the seed -1"),
+        (Settings({}, seed=0.5), "check gave the seed 0.5"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_is_no_settings_is_the_loaders_breakage(given: Any, said: str) -> None:
+    with pytest.raises(PluginError, match=f"Loader tone of plugin tones broke while checking m: {said}"):
+        claimed(check=lambda header, options: given).check({})
+
+
+def claimed(**how: Any) -> registry.Claim:
+    plugins = Plugins()
+    plugins.register(TonePlugin(**how), "tones")
+    return registry.claim(plugins, HEADER)
 
 
 def test_no_claim_lists_what_is_installed_and_what_the_file_says_it_is() -> None:

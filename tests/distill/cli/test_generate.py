@@ -15,6 +15,7 @@ from checkpoints import save, vae_contents, vqvae_contents
 from program import Cli
 from tones import TonePlugin
 
+from distill import Settings
 from distill.plugins import Plugins, discover
 
 SHORT = ("-d", 0.2)
@@ -120,6 +121,17 @@ def test_without_a_seed_every_run_is_another_and_can_be_had_again(cli: Cli, vqva
     seed = json.loads(first.with_suffix(".json").read_text())["seed"]
     again = cli("generate", vqvae_file, *SHORT, "-s", seed, "-o", "again").files[0]
     assert again.read_bytes() == first.read_bytes()
+
+
+def test_a_seed_that_the_loader_looks_up_is_the_first_files_unless_one_is_given(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "hum.tone").touch()
+    made = []
+    for given in ([], ["-s", 1]):
+        plugins = Plugins()
+        plugins.register(TonePlugin(check=lambda header, options: Settings({"pitch": "A"}, seed=44)), "tones")
+        made += cli("generate", "hum.tone", *SHORT, "-n", 2, *given, plugins=plugins).files
+    assert made == [Path(f"hum-{seed}.wav") for seed in (44, 45, 1, 2)]
+    assert json.loads(Path("hum-44.json").read_text())["options"] == {"pitch": "A"}
 
 
 def test_a_folder_is_made_where_it_is_missing(cli: Cli, vqvae_file: Path) -> None:
