@@ -82,19 +82,27 @@ def publish(audio: Path, stem: str, suffix: str, describe: Callable[[Path], dict
     for number in count(1):
         path = audio.with_name(f"{stem}{f'-{number}' if number > 1 else ''}{suffix}")
         sidecar = path.with_suffix(".json")
-        if sidecar.exists() or not _place(audio, path):
+        if sidecar.exists() or not place(audio, path):
             continue
         try:
             with temporary(audio.parent) as draft:
                 draft.write_bytes(to_json(describe(path)))
                 _sync(draft)
-                if _place(draft, sidecar):
+                if place(draft, sidecar):
                     return path
         except BaseException:
             path.unlink()
             raise
         path.unlink()  # another process took the sidecar's name in between: ours is the next number
     raise AssertionError("count() does not end")
+
+
+def replace(path: Path, contents: bytes) -> None:
+    """Have `path` hold `contents`, in place of what it held: one or the other at any moment, whole."""
+    with temporary(path.parent) as draft:
+        draft.write_bytes(contents)
+        _sync(draft)
+        draft.replace(path)
 
 
 def _hidden(directory: Path) -> Path:
@@ -106,7 +114,7 @@ def to_json(value: object) -> bytes:
     return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
 
 
-def _place(source: Path, target: Path) -> bool:
+def place(source: Path, target: Path) -> bool:
     """Make `source` appear as `target`, atomically; False where the name is in use, which stays as it is."""
     try:
         os.link(source, target)

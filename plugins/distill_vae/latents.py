@@ -12,18 +12,32 @@ from numpy.typing import NDArray
 
 from distill.checkpoint import whole_number
 from distill.errors import CheckpointError
+from distill.text import clean
+from distill_vae.labels import POSITION
 
 Latent = NDArray[np.float64]
 """One point of the latent space, `[latent_dim]`."""
 
+Range = tuple[int, int]
+"""The lowest and the highest position of a slider."""
+
 
 @dataclass(frozen=True)
 class Sliders:
-    """A model's sliders: `components [sliders, latent_dim]`, `mean [latent_dim]`, `step_size [sliders]`."""
+    """A model's sliders: `components [sliders, latent_dim]`, `mean [latent_dim]`, `step_size [sliders]`.
+
+    `safe` holds most of what the model was trained on, `warning` nearly all of it: positions, one pair a slider.
+    `variance [sliders]` is the share of it that lies along each. `correlations` says how each slider goes with features
+    of the sound, by name, from -1 to 1. Where the file does not say: all positions, None, nothing.
+    """
 
     components: NDArray[np.float64]
     mean: Latent
     step_size: NDArray[np.float64]
+    safe: tuple[Range, ...]
+    warning: tuple[Range, ...]
+    variance: NDArray[np.float64] | None
+    correlations: Mapping[str, NDArray[np.float64]]
 
     @classmethod
     def from_analysis(cls, analysis: Mapping[str, Any], latent_dim: int) -> Sliders:
@@ -32,17 +46,38 @@ class Sliders:
         The first `n_active_components` components are sliders; there may be none.
         """
         components = _finite(analysis, "pca_components", (-1, latent_dim))
-        step_size = _finite(analysis, "step_size", (len(components),))
-        active = whole_number(analysis, "n_active_components", high=len(components), low=0)
-        return cls(components[:active], _finite(analysis, "pca_mean", (latent_dim,)), step_size[:active])
+        count = len(components)
+        active = whole_number(analysis, "n_active_components", high=count, low=0)
+        step_size = _finite(analysis, "step_size", (count,))[:active]
+        told = analysis.get("explained_variance_ratio") is not None
+        return cls(
+            components[:active],
+            _finite(analysis, "pca_mean", (latent_dim,)),
+            step_size,
+            _ranges(analysis, "safe", step_size, count),
+            _ranges(analysis, "warning", step_size, count),
+            _finite(analysis, "explained_variance_ratio", (count,))[:active] if told else None,
+            _correlations(analysis.get("feature_correlations"), active),
+        )
+
+    def __len__(self) -> int:
+        return len(self.step_size)
 
     def latent(self, positions: Mapping[int, int]) -> Latent:
         """The point where slider i stands at `positions[i]`, in [-10, 10], and the others at 0."""
-        offsets = np.zeros(len(self.step_size))
+        offsets = np.zeros(len(self))
         for index, position in positions.items():
             offsets[index] = position
         latent: Latent = self.mean + (offsets * self.step_size) @ self.components
         return latent
+
+    def draw(self, chance: np.random.Generator) -> dict[int, int]:
+        """A position for every slider, each in its safe range as likely as another."""
+        return {index: int(chance.integers(low, high + 1)) for index, (low, high) in enumerate(self.safe)}
+
+    def beyond_safe(self, positions: Mapping[int, int]) -> dict[int, int]:
+        """Those of `positions`, by index, that are outside the safe range."""
+        return {i: p for i, p in positions.items() if not self.safe[i][0] <= p <= self.safe[i][1]}
 
 
 def _finite(analysis: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -58,6 +93,40 @@ def _finite(analysis: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> N
         wanted = str(list(shape)).replace("-1", "n")
         raise CheckpointError(f"The checkpoint's latent_analysis has no finite {name} of shape {wanted}.")
     return np.asarray(array, dtype=np.float64)
+
+
+def _ranges(analysis: Mapping[str, Any], zone: str, step_size: NDArray[np.float64], count: int) -> tuple[Range, ...]:
+    """The positions in a zone of the analysis, "safe" or "warning", of each slider; the file has them as distances."""
+    if analysis.get(f"{zone}_min") is None or analysis.get(f"{zone}_max") is None:
+        return ((-POSITION, POSITION),) * len(step_size)
+    low, high = (_finite(analysis, f"{zone}_{end}", (count,)) for end in ("min", "max"))
+    return tuple(_positions(*one) for one in zip(low.tolist(), high.tolist(), step_size.tolist(), strict=False))
+
+
+def _positions(low: float, high: float, step: float) -> Range:
+    """The whole positions from `low` to `high`, distances from the mean; 0, where there are none."""
+    if step == 0:
+        return -POSITION, POSITION
+    ends = sorted((low / step, high / step))
+    tolerance = 1e-4  # the file has them in single precision: 9.9999999 steps are 10
+    first = max(-POSITION, math.ceil(max(ends[0], -2 * POSITION) - tolerance))
+    last = min(POSITION, math.floor(min(ends[1], 2 * POSITION) + tolerance))
+    return (first, last) if first <= last else (0, 0)
+
+
+def _correlations(found: object, active: int) -> dict[str, NDArray[np.float64]]:
+    """The features of a checkpoint's analysis with a figure for each slider; those that have not are left out."""
+    features = found if isinstance(found, dict) else {}
+    read = {}
+    for name, figures in features.items():
+        if isinstance(figures, list | np.ndarray) and len(figures) >= active:
+            try:
+                row = np.asarray(figures[:active], dtype=np.float64)
+            except (TypeError, ValueError):
+                continue
+            if row.shape == (active,) and np.isfinite(row).all():
+                read[clean(name, 40)] = row
+    return read
 
 
 def slerp(start: Latent, end: Latent, t: float) -> Latent:

@@ -1,108 +1,154 @@
-"""Generating with a VAE: a trajectory through its latent space, decoded point by point and overlapped."""
+"""Generating with one VAE or a blend of several: a trajectory through latent space, decoded, overlapped, inverted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
+from pathlib import Path
+from threading import Lock
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
-from distill import CheckpointHeader, GenerationRequest, GenerativeModel
+from distill import CheckpointHeader, Generation, GenerationRequest, GenerativeModel
+from distill.audio import resampling
 from distill.audio.inversion import invert
-from distill.audio.mel import Spectrogram
 from distill.audio.stitching import overlap_add
-from distill.checkpoint import load_contents, load_weights, section, whole_number
-from distill.devices import single_threaded
+from distill.errors import CheckpointError, DistillWarning
 from distill.seeding import stream
-from distill_mel2d.networks import CHANNELS, Picture, decoder_deconvs
-from distill_vae.latents import Latent, Sliders, slerp, trajectory
-
-SECONDS_PER_ANCHOR = 1.5
-EVOLUTION = 0.5
-"""How far each anchor drifts from the sliders' position towards a random one, 0 to 1."""
+from distill.text import clean
+from distill_vae.blending import average, cut, shares
+from distill_vae.headers import version_1
+from distill_vae.networks import Vae
 
 
-class Decoder(nn.Module):
-    """Latents `[batch, latent_dim]` to log-mel pictures `[batch, 1, n_mels, frames]`."""
+@dataclass(frozen=True)
+class Part:
+    """One model of a blend, its share of it, and where its sliders stand; None for random latents."""
 
-    def __init__(self, picture: Picture, latent_dim: int) -> None:
-        super().__init__()
-        self.picture = picture
-        height, width = picture.grid
-        self.fc = nn.Linear(latent_dim, CHANNELS[-1] * height * width)
-        self.deconvs = decoder_deconvs()
-
-    def forward(self, latents: Tensor) -> Tensor:
-        folded = self.fc(latents).unflatten(1, (CHANNELS[-1], *self.picture.grid))
-        return self.picture.crop(self.deconvs(folded))
+    vae: Vae
+    share: float
+    positions: Mapping[int, int] | None
 
 
 class VaeModel(GenerativeModel):
-    """A version 1 checkpoint, ready to generate. `sliders` is None for a model without latent analysis."""
+    """A version 1 checkpoint, ready to generate, alone or blended with others that the options name."""
 
     concurrent = True
 
-    def __init__(self, decoder: Decoder, sliders: Sliders | None, device: str) -> None:
-        self.decoder = decoder.to(device)
-        self.sliders = sliders
-        self.device = device
-        self.spectrogram = decoder.picture.spectrogram
-        self.sample_rate = self.spectrogram.sample_rate
-        self.hop = decoder.picture.frames // 2
+    def __init__(self, vae: Vae) -> None:
+        self.vae = vae
+        self.sample_rate = vae.spectrogram.sample_rate
+        self._others: dict[str, Vae] = {}
+        self._loading = Lock()
 
     @classmethod
     def load(cls, header: CheckpointHeader, device: str) -> VaeModel:
-        contents = load_contents(header)
-        latent_dim = whole_number(contents, "latent_dim", 2**14)
-        spectrogram = Spectrogram.from_config(contents.get("spectrogram_config"))
-        picture = Picture.of_chunk(spectrogram, section(contents, "training_config"))
-        with torch.device("meta"):
-            decoder = Decoder(picture, latent_dim)
-        tensors = section(contents, "model_state_dict")
-        prefix = "decoder."
-        load_weights(
-            decoder,
-            {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)},
-            "decoder",
-        )
-        analysis = contents.get("latent_analysis")
-        sliders = Sliders.from_analysis(analysis, latent_dim) if isinstance(analysis, dict) else None
-        return cls(decoder, sliders, device)
+        return cls(Vae.load(header, device))
 
     def count_chunks(self, request: GenerationRequest) -> int:
-        # One frame more: the first has no weight under its Hann window.
-        beyond = max(0, self.spectrogram.frames_for(request.samples) + 1 - self.decoder.picture.frames)
-        return 1 + -(-beyond // self.hop)
+        parts = self.parts(request)
+        if self._averages_sound(parts, request):
+            return -(-request.samples // self.sample_rate)
+        return parts[0].vae.count_points(request.samples)
 
-    def generate(self, request: GenerationRequest) -> Iterator[NDArray[Any]]:
-        blocks = self.mel(self.latents(request))
-        first = next(blocks)[:, 1:]
-        powers = (torch.expm1(block) for block in chain([first], blocks))
-        return invert(powers, request.samples, self.spectrogram, stream(request.seed, "phase"), self.device)
+    def generate(self, request: GenerationRequest) -> Iterator[NDArray[np.float32]]:
+        parts = self.parts(request)
+        if self._averages_sound(parts, request):
+            return self._sounds_averaged(parts, request)
+        return _sound(parts, request)
 
-    def latents(self, request: GenerationRequest) -> Iterator[Latent]:
-        """The points of the file, one a chunk: anchors that are random, or drift from the sliders' position."""
-        centre = None
-        if self.sliders is not None and len(self.sliders.step_size) and request.options["slider"]:
-            centre = self.sliders.latent(dict(request.options["slider"]))
+    def generate_batch(
+        self, requests: Iterable[GenerationRequest], batch_size: int | None = None
+    ) -> Iterator[Generation]:
+        for number, request in enumerate(requests):
+            if number == 0:
+                _warn_of_unsafe(self.parts(request))
+            yield Generation(self.generate(request), partial(self._statistics, request))
 
-        def anchor(index: int) -> Latent:
-            target = stream(request.seed, "anchor", index).standard_normal(self.decoder.fc.in_features)
-            return target if centre is None else slerp(centre, target, EVOLUTION)
+    def parts(self, request: GenerationRequest) -> list[Part]:
+        """The models that have a share in the file, MODEL first if it has one."""
+        options = request.options
+        named = [(self.vae, options["weight"], options["slider"])]
+        named += [(self._other(path), weight, stands) for path, weight, stands in options["blend"]]
+        each = shares([weight for _, weight, _ in named])
+        return [
+            Part(vae, share, _positions(vae, dict(stands), request))
+            for (vae, _, stands), share in zip(named, each, strict=True)
+            if share > 0
+        ]
 
-        anchors = max(2, 1 + round(request.samples / self.sample_rate / SECONDS_PER_ANCHOR))
-        return trajectory(anchor, anchors, self.count_chunks(request))
+    def _other(self, path: str) -> Vae:
+        """The checkpoint at `path`, loaded once."""
+        with self._loading:
+            if path not in self._others:
+                try:
+                    self._others[path] = Vae.load(version_1(path), self.vae.device)
+                except CheckpointError as error:
+                    raise CheckpointError(f"--blend: {clean(Path(path).name)}: {error}") from error
+            return self._others[path]
 
-    @torch.inference_mode()
-    def mel(self, latents: Iterator[Latent]) -> Iterator[Tensor]:
-        """The log-mel spectrum along `latents` in blocks `[n_mels, frames]`, one a point, overlapped by half."""
-        yield from overlap_add(map(self._decoded, latents), self.hop)
+    def _averages_sound(self, parts: Sequence[Part], request: GenerationRequest) -> bool:
+        one_rate = parts[0].vae.spectrogram.sample_rate == self.sample_rate
+        return request.options["blend_mode"] == "audio" and not (len(parts) == 1 and one_rate)
 
-    @single_threaded()
-    def _decoded(self, latent: Latent) -> Tensor:
-        """The log-mel spectrum `[n_mels, frames]` of one point."""
-        picture: Tensor = self.decoder(torch.from_numpy(latent).to(self.device, torch.float32)[None])[0, 0]
-        return picture
+    def _sounds_averaged(self, parts: Sequence[Part], request: GenerationRequest) -> Iterator[NDArray[np.float32]]:
+        """The mean of what each of `parts` generates, a second at a time."""
+        each = [cut(self._at_own_rate(part, request), self.sample_rate, request.samples) for part in parts]
+        for blocks in zip(*each, strict=True):
+            yield average(blocks, [part.share for part in parts])
+
+    def _at_own_rate(self, part: Part, request: GenerationRequest) -> Iterator[NDArray[np.float32]]:
+        """What one of the parts generates alone, at this model's sample rate."""
+        rate = part.vae.spectrogram.sample_rate
+        needed = resampling.samples_needed(request.samples, rate, self.sample_rate)
+        return resampling.resample(_sound([part], replace(request, samples=needed)), rate, self.sample_rate, 1)
+
+    def _statistics(self, request: GenerationRequest) -> dict[str, float]:
+        """Where the sliders stood, if that was drawn."""
+        positions = _positions(self.vae, dict(request.options["slider"]), request)
+        drawn = positions if positions and request.options["randomize_sliders"] else {}
+        return {f"slider {index}": position for index, position in sorted(drawn.items())}
+
+
+def _positions(vae: Vae, given: dict[int, int], request: GenerationRequest) -> dict[int, int] | None:
+    """Where the sliders of `vae` stand: as `given`, the others at 0, or as they are drawn; None for random latents."""
+    if vae.sliders is None or not len(vae.sliders):
+        return None
+    if request.options["randomize_sliders"]:
+        return vae.sliders.draw(stream(request.seed, "sliders")) | given
+    return given or None
+
+
+def _sound(parts: Sequence[Part], request: GenerationRequest) -> Iterator[NDArray[Any]]:
+    """The file of `parts` that share one size of latents and one spectrogram: one path, decoded by each."""
+    vaes, each = [part.vae for part in parts], [part.share for part in parts]
+    paths = [
+        part.vae.path(request.samples, request.seed, part.positions, request.options["evolution"]) for part in parts
+    ]
+    points = (average(latents, each) for latents in zip(*paths, strict=True))
+    pictures = (average([vae.decode(point) for vae in vaes], each) for point in points)
+    blocks = overlap_add(pictures, vaes[0].hop)
+    first = next(blocks)[:, 1:]
+    powers = (torch.expm1(block) for block in chain([first], blocks))
+    phases = stream(request.seed, "phase")
+    return invert(powers, request.samples, vaes[0].spectrogram, phases, vaes[0].device)
+
+
+def _warn_of_unsafe(parts: Sequence[Part]) -> None:
+    """One warning of all sliders that stand outside their safe ranges."""
+    found = []
+    for part in parts:
+        sliders = part.vae.sliders
+        for index, position in (
+            sorted(sliders.beyond_safe(part.positions).items()) if sliders and part.positions else ()
+        ):
+            low, high = sliders.safe[index] if sliders else (0, 0)
+            found.append(f"slider {index} of {part.vae.name} at {position} (safe: {low} to {high})")
+    if found:
+        warnings.warn(f"Beyond what most of the recordings span: {', '.join(found)}.", DistillWarning, 2)

@@ -34,7 +34,8 @@ def test_people_see_what_each_plugin_claims_and_brings(cli: Cli) -> None:
     assert vae.splitlines()[1:] == [
         "  claims    version 1, no model_type: VAE models, loader vae",
         "  claims    version 1, model_type 'vae': VAE models, loader vae",
-        "  options   --slider, --preset, --blend",
+        "  options   --slider, --randomize-sliders, --evolution, --preset, --blend, --weight, --blend-mode",
+        "  commands  sliders, presets",
     ]
     assert vqvae.splitlines()[1:] == [
         "  claims    version 2, model_type 'vqvae': VQ-VAE models, loader vqvae",
@@ -87,7 +88,7 @@ def test_a_plugin_whose_name_is_taken_shows_nothing_of_the_other(cli: Cli) -> No
     plugins = discover()
     plugins.register(TonePlugin(), "vae")
     listed = [one for one in json.loads(cli("plugins", "--json", plugins=plugins).out) if one["name"] == "vae"]
-    assert [(one["api"], len(one["claims"]), len(one["options"])) for one in listed] == [(1, 2, 3), (None, 0, 0)]
+    assert [(one["api"], len(one["claims"]), len(one["options"])) for one in listed] == [(1, 2, 7), (None, 0, 0)]
     assert listed[1]["errors"][0].startswith("the name is taken by the plugin of distill ")
 
 

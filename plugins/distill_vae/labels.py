@@ -1,0 +1,116 @@
+"""What a model's sliders are called, from its header alone. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from distill import CheckpointHeader
+from distill.checkpoint import whole_number
+from distill.errors import RequestError
+from distill.text import clean
+
+POSITION = 10
+"""Sliders stand from -10 to 10."""
+
+MOST_SLIDERS = 2**14
+
+Slider = int | str
+"""A slider as it is called on the command line: by index, from 0 on, or by name."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The sliders of the model `model`, by index: its own labels, and those it suggests."""
+
+    model: str
+    own: tuple[str, ...]
+    suggested: tuple[str, ...]
+
+    @classmethod
+    def of(cls, header: CheckpointHeader) -> Labels:
+        """Those of the checkpoint, none where it has no latent analysis.
+
+        Raises `CheckpointError` where that is damaged.
+        """
+        analysis = header.fields.get("latent_analysis")
+        if not isinstance(analysis, dict):
+            return cls(header.name, (), ())
+        count = whole_number(analysis, "n_active_components", low=0, high=MOST_SLIDERS)
+        return cls(
+            header.name, _texts(analysis, "component_labels", count), _texts(analysis, "suggested_labels", count)
+        )
+
+    def __len__(self) -> int:
+        return len(self.own)
+
+    def find(self, slider: Slider) -> int | None:
+        """The index of `slider`; None where the model has it not.
+
+        Names are those in `own` or `suggested`, in any case; spaces, hyphens and underscores are alike. Raises
+        `RequestError` where several sliders have the name.
+        """
+        if isinstance(slider, int):
+            return slider if slider < len(self) else None
+        for labels in (self.own, self.suggested):
+            found = [index for index, label in enumerate(labels) if _folded(label) == _folded(slider)]
+            if len(found) > 1:
+                numbers = ", ".join(map(str, found))
+                raise RequestError(
+                    f"--slider: {self.model} has several sliders {clean(slider)!r}: {numbers}. Give one."
+                )
+            if found:
+                return found[0]
+        return None
+
+    def lacking(self, slider: Slider) -> str:
+        """What to say of a `slider` that the model has not: what it has, or what is near."""
+        if isinstance(slider, int):
+            return f"no slider {slider}; it has sliders 0 to {len(self) - 1}"
+        names = {_folded(label): label for label in (*self.suggested, *self.own)}
+        near = difflib.get_close_matches(_folded(slider), names, n=3)
+        listed = ", ".join(names[name] for name in near or [*names][:8])
+        return f"no slider named {clean(slider)!r}; {'near it' if near else 'it has'}: {listed}"
+
+
+def positions(labels: Labels, given: Iterable[tuple[Slider, int]]) -> dict[int, int]:
+    """The positions by index that `given` says, of those sliders that the model has.
+
+    Raises `RequestError` where one is given twice.
+    """
+    found: dict[int, int] = {}
+    for slider, position in given:
+        index = labels.find(slider)
+        if index is None:
+            continue
+        if index in found:
+            raise RequestError(f"--slider: slider {index} of {labels.model} is given twice; once is allowed.")
+        found[index] = position
+    return found
+
+
+def require_sliders(given: Iterable[tuple[Slider, int]], models: Sequence[Labels]) -> None:
+    """Raise `RequestError` for a slider that is `given` and that none of the `models` has; one at least has sliders."""
+    having = [labels for labels in models if len(labels)]
+    for slider, _ in given:
+        if all(labels.find(slider) is None for labels in having):
+            [first, *others] = having
+            who = f"neither {first.model} nor those blended with it" if others else first.model
+            raise RequestError(f"--slider: {who} has {first.lacking(slider)}.")
+
+
+def _texts(analysis: Mapping[str, Any], name: str, count: int) -> tuple[str, ...]:
+    """`count` labels in the list `name`, fit to be shown; where it has none, the component's number, from 1 on."""
+    value = analysis.get(name)
+    found = value if isinstance(value, list) else []
+    texts = (
+        clean(found[index], 40) if index < len(found) and isinstance(found[index], str) else ""
+        for index in range(count)
+    )
+    return tuple(text or f"Axis {index}" for index, text in enumerate(texts, 1))
+
+
+def _folded(label: str) -> str:
+    return " ".join(label.replace("-", " ").replace("_", " ").casefold().split())

@@ -1,0 +1,323 @@
+"""Presets: slider positions kept under a name for one model. Files and names alone; imports nothing heavy.
+
+A model's presets are in one file, `<model id>/presets.json`, whose entries have the keys of the program that invented
+the format. What else is in that file, in whatever layout of it, stays as it is.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+import unicodedata
+import uuid
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from distill import CheckpointHeader, outputs
+from distill.errors import DistillError, DistillWarning, RequestError
+from distill.text import clean, file_stem
+from distill_vae.labels import MOST_SLIDERS, POSITION
+
+FOLDER = "DISTILL_PRESETS"
+"""Names, in the environment, the folder that holds a folder for each model."""
+LONGEST_NAME = 80
+MOST_BYTES = 16 * 2**20
+LOCK_TIMEOUT_S = 20.0
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A preset: the `positions` of the sliders, by index, and the seed of the file it was heard in, if that is kept.
+
+    `group` is the folder that the reference program shows it in; `created` and `modified` are ISO 8601.
+    """
+
+    name: str
+    positions: tuple[int, ...]
+    seed: int | None = None
+    description: str = ""
+    group: str = ""
+    created: str = ""
+    modified: str = ""
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any]) -> Preset:
+        """The preset in an entry of the file, its text fit to be shown. Raises `ValueError` where it holds none."""
+        seed = entry.get("seed")
+        if seed is not None and not (isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < 2**63):
+            raise ValueError(f"its seed is {clean(seed, 30)}")
+        texts = {
+            key: clean(entry[key], 400) for key in ("name", "description", "created", "modified") if entry.get(key)
+        }
+        if not texts.get("name"):
+            raise ValueError("it has no name")
+        return cls(positions=_positions(entry), seed=seed, group=clean(entry.get("folder") or ""), **texts)
+
+    @property
+    def moved(self) -> dict[int, int]:
+        """The positions other than 0, by index."""
+        return {index: position for index, position in enumerate(self.positions) if position}
+
+
+class Presets:
+    """The presets of the model `model`, in `path`."""
+
+    def __init__(self, path: Path, model: str) -> None:
+        self.path = path
+        self.model = model
+
+    @classmethod
+    def of(cls, header: CheckpointHeader) -> Presets:
+        """Those of the checkpoint: by its model id, or by what is in the file where it has none."""
+        model_id = header.metadata.get("model_id")
+        name = model_id if isinstance(model_id, str) else ""
+        if not name:
+            with header.path.open("rb") as file:
+                name = hashlib.file_digest(file, "sha256").hexdigest()
+        elif file_stem(name) != name:
+            name = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
+        return cls(folder() / name / "presets.json", header.name)
+
+    def all(self) -> list[Preset]:
+        """Every preset, by name. Warns of those that cannot be read; raises `DamagedError` where the whole file is."""
+        return sorted((preset for _, preset in self._readable(self._read())), key=lambda p: _folded(p.name))
+
+    def find(self, name: str) -> Preset:
+        """The preset called `name`, in any case; GROUP/NAME where several groups have it.
+
+        Raises `RequestError` where there is none, naming the near ones.
+        """
+        presets = self.all()
+        found = _called(name, presets)
+        if len(found) == 1:
+            return found[0]
+        if found:
+            which = ", ".join(clean(f"{p.group}/{p.name}") for p in found)
+            raise RequestError(f"{self.model} has several presets {clean(name)!r}: {which}. Give one of these.")
+        raise RequestError(f"{self.model} has no preset {clean(name)!r}{_instead(name, [p.name for p in presets])}")
+
+    def save(self, preset: Preset, replace: bool = False) -> None:
+        """Keep `preset`, dated now. A name in use is refused with `RequestError`, unless that preset is to be replaced.
+
+        A file that is damaged is kept aside, and named in a warning.
+        """
+        _check_name(preset.name)
+        with self._locked():
+            try:
+                index = self._read()
+            except DamagedError:
+                kept = _set_aside(self.path)
+                warnings.warn(f"{_shown(self.path)} is damaged. It is kept as {kept.name}.", DistillWarning, 2)
+                index = self._read()
+            holder = self._entry_called(index, preset.name)
+            if holder is not None and not replace:
+                raise RequestError(
+                    f"{self.model} has a preset {clean(preset.name)!r} already. Give another name, or --replace."
+                )
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            written = {
+                "name": preset.name,
+                "slider_positions": list(preset.positions),
+                "n_components": len(preset.positions),
+                "seed": preset.seed,
+                "description": preset.description,
+                "modified": now,
+            }
+            if holder is None:
+                _add(index, {"preset_id": str(uuid.uuid4()), "folder": preset.group, "created": now} | written)
+            else:
+                holder |= written
+            self._write(index)
+
+    def rename(self, name: str, new: str) -> Preset:
+        """Give the preset `name` another; return it as it was. A name in use is refused with `RequestError`."""
+        _check_name(new)
+        with self._changing(name) as (index, entry, preset):
+            other = self._entry_called(index, new)
+            if other is not None and other is not entry:
+                raise RequestError(f"{self.model} has a preset {clean(new)!r} already. Give another name.")
+            entry |= {"name": new, "modified": datetime.now(UTC).isoformat(timespec="seconds")}
+        return preset
+
+    def delete(self, name: str) -> Preset:
+        """Remove the preset `name`; return it as it was."""
+        with self._changing(name) as (index, entry, preset):
+            _remove(index, entry)
+        return preset
+
+    @contextmanager
+    def _changing(self, name: str) -> Iterator[tuple[Any, dict[str, Any], Preset]]:
+        """The file's contents, and in them the entry called `name`; written back at the end."""
+        self.find(name)  # raises where there is none
+        with self._locked():
+            preset = self.find(name)
+            index = self._read()
+            [entry] = [entry for entry, one in self._readable(index, quiet=True) if one == preset][:1]
+            yield index, entry, preset
+            self._write(index)
+
+    def _entry_called(self, index: Any, name: str) -> dict[str, Any] | None:
+        return next(
+            (e for e, preset in self._readable(index, quiet=True) if _folded(preset.name) == _folded(name)), None
+        )
+
+    def _readable(self, index: Any, quiet: bool = False) -> Iterator[tuple[dict[str, Any], Preset]]:
+        """The entries of the file's contents with the presets they hold."""
+        for entry in _entries(index):
+            try:
+                yield entry, Preset.of(entry)
+            except ValueError as error:
+                if not quiet:
+                    name = clean(entry.get("name"), 40)
+                    warnings.warn(f"{_shown(self.path)}: preset {name} is left out: {error}.", DistillWarning, 2)
+
+    def _read(self) -> Any:
+        """The contents of the file; those of a new one where there is none. Raises `DamagedError`."""
+        try:
+            with self.path.open("rb") as file:
+                data = file.read(MOST_BYTES + 1)
+        except FileNotFoundError:
+            return {"version": 1, "presets": []}
+        try:
+            index = json.loads(data if len(data) <= MOST_BYTES else b"")
+            _entries(index)
+        except (ValueError, RecursionError):
+            raise DamagedError(
+                f"{_shown(self.path)} is damaged: it holds no list of presets. Mend it or put it elsewhere; "
+                "saving a preset keeps it aside."
+            ) from None
+        return index
+
+    def _write(self, index: Any) -> None:
+        outputs.replace(self.path, outputs.to_json(index))
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep other processes from changing the file."""
+        import filelock
+
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with filelock.FileLock(self.path.with_suffix(".lock"), timeout=LOCK_TIMEOUT_S):
+                yield
+        except filelock.Timeout as error:
+            raise DistillError(f"{_shown(self.path)} is being changed by another program. Try again.") from error
+
+
+class DamagedError(DistillError):
+    """A file of presets that holds none."""
+
+
+def folder() -> Path:
+    """The folder that holds a folder of presets for each model."""
+    chosen = os.environ.get(FOLDER)
+    if chosen:
+        return Path(chosen).expanduser()
+    import platformdirs
+
+    return platformdirs.user_data_path("distill", appauthor=False) / "presets"
+
+
+def _entries(index: Any) -> list[dict[str, Any]]:
+    """The entries in the contents of a file, however it lists them. Raises `ValueError` where it does not."""
+    listed = _listed(index)
+    entries = list(listed.values()) if isinstance(listed, dict) else listed
+    if not all(isinstance(entry, dict) for entry in entries):
+        raise ValueError
+    return entries
+
+
+def _listed(index: Any) -> list[Any] | dict[str, Any]:
+    """What in the contents of a file lists the entries, in a row or by id: its `presets`, or all that it holds."""
+    listed = index.get("presets", index) if isinstance(index, dict) else index
+    if not isinstance(listed, list | dict):
+        raise ValueError  # noqa: TRY004 - of the file's contents
+    return listed
+
+
+def _add(index: Any, entry: dict[str, Any]) -> None:
+    listed = _listed(index)
+    if isinstance(listed, dict):
+        listed[entry["preset_id"]] = entry
+    else:
+        listed.append(entry)
+
+
+def _remove(index: Any, entry: dict[str, Any]) -> None:
+    listed = _listed(index)
+    if isinstance(listed, dict):
+        [key] = [key for key, one in listed.items() if one is entry]
+        del listed[key]
+    else:
+        [position] = [position for position, one in enumerate(listed) if one is entry]
+        del listed[position]
+
+
+def _positions(entry: Mapping[str, Any]) -> tuple[int, ...]:
+    """The positions of an entry, by index: a row of them, or a dictionary by index."""
+    said = entry.get("slider_positions")
+    by_index = dict(enumerate(said)) if isinstance(said, list) else said
+    try:
+        positions = {int(index): int(position) for index, position in by_index.items()}  # type: ignore[union-attr]
+        whole = [positions[int(index)] == position for index, position in by_index.items()]  # type: ignore[union-attr]
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        whole = []
+    if not whole or not all(whole) or min(positions) < 0 or max(positions) >= MOST_SLIDERS:
+        raise ValueError("its slider_positions are not whole numbers by index")
+    if max(map(abs, positions.values())) > POSITION:
+        raise ValueError(f"its slider_positions are not from -{POSITION} to {POSITION}")
+    return tuple(positions.get(index, 0) for index in range(1 + max(positions)))
+
+
+def _called(name: str, presets: list[Preset]) -> list[Preset]:
+    """Those of `presets` called `name`, in any case, or, where none is, in a group: GROUP/NAME."""
+    tests: list[Callable[[Preset], str]] = [lambda p: p.name, lambda p: f"{p.group}/{p.name}"]
+    for said in tests:
+        found = [preset for preset in presets if _folded(said(preset)) == _folded(name)]
+        if found:
+            return found
+    return []
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold().strip()
+
+
+def _instead(name: str, names: list[str]) -> str:
+    """What there is instead of a preset that is not there."""
+    if not names:
+        return "; it has none. Save one with 'distill presets save'."
+    folded = {_folded(one): one for one in names}
+    near = difflib.get_close_matches(_folded(name), folded, n=3)
+    if near:
+        return f". Near it: {', '.join(folded[one] for one in near)}."
+    return f". It has: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}."
+
+
+def _check_name(name: str) -> None:
+    if not name.strip() or clean(name, LONGEST_NAME) != name:
+        raise RequestError(
+            f"{clean(name)!r} cannot name a preset: 1 to {LONGEST_NAME} printable characters are allowed, "
+            "without spaces at the ends or side by side."
+        )
+
+
+def _set_aside(path: Path) -> Path:
+    """Give the file another name, one that is free; return it."""
+    for number in count(1):
+        kept = path.with_name(f"{path.stem}.damaged-{number}{path.suffix}")
+        if not kept.exists():  # only who has the lock comes here
+            return path.rename(kept)
+    raise AssertionError("count() does not end")
+
+
+def _shown(path: Path) -> str:
+    return clean(str(path), 300)

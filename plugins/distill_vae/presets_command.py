@@ -1,0 +1,186 @@
+"""`distill presets`: keep slider positions under a name."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+
+from distill import CheckpointHeader, options, outputs
+from distill.errors import DistillError, RequestError
+from distill.tables import table
+from distill.text import clean
+from distill_vae.headers import version_1
+from distill_vae.labels import Labels, Slider, positions, require_sliders
+from distill_vae.options import slider as slider_option
+from distill_vae.presets import Preset, Presets
+
+
+@click.group("presets")
+def presets() -> None:
+    """Keep slider positions of a version 1 model under a name, for --preset.
+
+    They are kept for the model, by its id, wherever its file goes; in the user's data folder, or in the one that
+    DISTILL_PRESETS names.
+    """
+
+
+_json = click.Option(["--json"], is_flag=True, help="Print JSON.")
+
+
+@presets.command("list", params=[click.Argument(["model"]), _json])
+def _list(model: str, json: bool) -> None:
+    """List the presets of MODEL."""
+    header = version_1(model)
+    kept = Presets.of(header)
+    found = kept.all()
+    if json:
+        click.echo(outputs.to_json([_preset(one) for one in found]), nl=False)
+    elif found:
+        titles = ["NAME", "GROUP", "SLIDERS", ">SEED", "MODIFIED", "DESCRIPTION"]
+        click.echo(table(titles, [_row(one) for one in found]))
+    else:
+        click.echo(f"{header.name} has no presets in {clean(str(kept.path), 300)}.", err=True)
+
+
+def _row(one: Preset) -> list[str]:
+    seed = "" if one.seed is None else str(one.seed)
+    stand = " ".join(_flags(one)) or "all at 0"
+    return [one.name, one.group, clean(stand, 50), seed, one.modified[:10], clean(one.description, 40)]
+
+
+@presets.command("show", params=[click.Argument(["model"]), click.Argument(["name"]), _json])
+def _show(model: str, name: str, json: bool) -> None:
+    """Show the preset NAME of MODEL, and how to use it."""
+    header = version_1(model)
+    preset = Presets.of(header).find(name)
+    if json:
+        click.echo(outputs.to_json(_preset(preset)), nl=False)
+        return
+    labels = Labels.of(header)
+    rows = [
+        ("group", preset.group),
+        ("description", preset.description),
+        ("seed", "" if preset.seed is None else str(preset.seed)),
+        ("created", preset.created),
+        ("modified", preset.modified),
+        *((f"slider {index}", f"{at:>3}  {_label(labels, index)}") for index, at in preset.moved.items()),
+    ]
+    click.echo("\n".join([preset.name, *(f"  {title:<11}  {said}" for title, said in rows if said)]))
+
+
+@presets.command(
+    "save",
+    params=[
+        click.Argument(["model"]),
+        click.Argument(["name"]),
+        slider_option(),
+        click.Option(["--preset"], metavar="NAME", help="Start from another preset; --slider changes single ones."),
+        click.Option(
+            ["--from", "made"], type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
+            help="Start from where the sliders stood in a file that distill made, and keep its seed.",
+        ),
+        options.number("--seed", default=None, low=0, high=2**63 - 1, integer=True, default_means="default none",
+                       help="Keep the seed too: the preset then is a file."),
+        click.Option(["--description"], default="", metavar="TEXT", help="What it is.  [default none]"),
+        click.Option(["--replace"], is_flag=True, help="Replace the preset of this name."),
+    ],
+)  # fmt: skip
+def _save(
+    model: str, name: str, slider: tuple[tuple[Slider, int], ...], preset: str | None, made: Path | None,
+    seed: int | None, description: str, replace: bool,
+) -> None:  # fmt: skip
+    """Keep slider positions of MODEL under NAME."""
+    header = version_1(model)
+    labels, kept = Labels.of(header), Presets.of(header)
+    if not labels:
+        raise RequestError(f"{header.name} has no sliders: there is nothing to keep.")
+    if preset and made:
+        raise RequestError("--preset and --from: each is a start. Leave one of the two out.")
+    if not (slider or preset or made):
+        raise RequestError("There is nothing to keep: give --slider, --preset or --from.")
+    require_sliders(slider, [labels])
+    start = kept.find(preset) if preset else _heard(made, header) if made else Preset(name, ())
+    stand = dict(enumerate(start.positions)) | positions(labels, slider)
+    new = Preset(
+        name=name,
+        positions=tuple(stand.get(index, 0) for index in range(len(labels))),
+        seed=start.seed if seed is None else seed,
+        description=clean(description, 400),
+    )
+    kept.save(new, replace)
+    click.echo(f"Saved: distill generate {clean(model, 200)} --preset {_quoted(name)}", err=True)
+
+
+@presets.command("rename", params=[click.Argument(["model"]), click.Argument(["name"]), click.Argument(["new"])])
+def _rename(model: str, name: str, new: str) -> None:
+    """Give the preset NAME of MODEL the name NEW."""
+    was = Presets.of(version_1(model)).rename(name, new)
+    click.echo(f"Renamed {was.name} to {clean(new)}.", err=True)
+
+
+@presets.command("delete", params=[click.Argument(["model"]), click.Argument(["name"])])
+def _delete(model: str, name: str) -> None:
+    """Delete the preset NAME of MODEL, and say how to have it back."""
+    was = Presets.of(version_1(model)).delete(name)
+    stand = "".join(f" --slider {said}" for said in _flags(was)) or " --slider 0:0"
+    seed = "" if was.seed is None else f" --seed {was.seed}"
+    said = f" --description {_quoted(was.description)}" if was.description else ""
+    back = f"distill presets save {clean(model, 200)} {_quoted(was.name)}{stand}{seed}{said}"
+    click.echo(f"Deleted {was.name}. To have it back: {back}", err=True)
+
+
+def _heard(made: Path, header: CheckpointHeader) -> Preset:
+    """Where the sliders of the model stood in a file that it `made`: a sidecar, or audio that has one beside it."""
+    path = made.with_suffix(".json")
+    shown = clean(str(path), 200)
+    try:
+        said = jsonlib.loads(path.read_bytes())
+        seed, made_by = said["seed"], said["model"]["id"]
+        stand = {int(index): int(at) for index, at in said["options"]["slider"]}
+        drawn = {int(key.removeprefix("slider ")): int(at) for key, at in said["stats"].items() if "slider " in key}
+        stood = stand | drawn
+        entry = {"name": "heard", "slider_positions": {str(i): at for i, at in stood.items()}, "seed": seed}
+        preset = Preset.of(entry) if stood else None
+    except FileNotFoundError:
+        raise DistillError(f"{shown} is not there: it says how {clean(made.name)} was made.") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise DistillError(
+            f"{shown} does not say where sliders stood. Give a file that distill made with them."
+        ) from None
+    if made_by != header.metadata.get("model_id"):
+        raise DistillError(f"{clean(made.name)} was made by another model than {header.name}.")
+    if preset is None:
+        raise DistillError(f"{clean(made.name)} was made with random latents: no slider stood anywhere.")
+    return preset
+
+
+def _preset(preset: Preset) -> dict[str, Any]:
+    """What `--json` says of a preset."""
+    return {
+        "name": preset.name,
+        "group": preset.group,
+        "slider_positions": list(preset.positions),
+        "seed": preset.seed,
+        "description": preset.description,
+        "created": preset.created,
+        "modified": preset.modified,
+    }
+
+
+def _flags(preset: Preset) -> list[str]:
+    return [f"{index}:{at}" for index, at in preset.moved.items()]
+
+
+def _label(labels: Labels, index: int) -> str:
+    if index >= len(labels):
+        return "(this model has no such slider)"
+    own, suggested = labels.own[index], labels.suggested[index]
+    return own if own == suggested else f"{own} ({suggested})"
+
+
+def _quoted(text: str) -> str:
+    return shlex.quote(clean(text, 400))
