@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,8 +53,10 @@ def check(path: Path) -> None:
         raise RequestError(f"--plot: {path.name} must end in .{', .'.join(FORMATS)}, for a picture of that kind.")
     if path.exists():
         raise DistillError(f"--plot: {path} is there already. Give another name.")
-    if importlib.util.find_spec("matplotlib") is None:
-        raise DistillError("--plot needs matplotlib. Install it: pip install 'distill[plot]'.")
+    try:
+        importlib.import_module("matplotlib.figure")
+    except ImportError as error:
+        raise DistillError("--plot needs matplotlib. Install it: pip install 'distill[plot]'.") from error
 
 
 def sweep(vae: Vae, sliders: Sliders, index: int) -> Sweep:

@@ -53,7 +53,7 @@ class Preset:
         """The preset in an entry of the file, its text fit to be shown. Raises `ValueError` where it holds none."""
         seed = entry.get("seed")
         if seed is not None and not (isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < 2**63):
-            raise ValueError(f"its seed is {clean(seed, 30)}")
+            raise ValueError("its seed is no whole number from 0 on")
         texts = {
             key: clean(entry[key], 400) for key in ("name", "description", "created", "modified") if entry.get(key)
         }
