@@ -65,14 +65,14 @@ class Labels:
                 return found[0]
         return None
 
-    def lacking(self, slider: Slider) -> str:
-        """What to say of a `slider` that the model has not: what it has, or what is near."""
+    def instead(self, slider: Slider) -> str:
+        """What there is in place of a `slider` that the model has not: those near it, else what it has."""
         if isinstance(slider, int):
-            return f"no slider {slider}; it has sliders 0 to {len(self) - 1}"
+            return f"{self.model} has sliders 0 to {len(self) - 1}"
         names = {_folded(label): label for label in (*self.suggested, *self.own)}
         near = difflib.get_close_matches(_folded(slider), names, n=3)
         listed = ", ".join(names[name] for name in near or [*names][:8])
-        return f"no slider named {clean(slider)!r}; {'near it' if near else 'it has'}: {listed}"
+        return f"near it: {listed}" if near else f"{self.model} has: {listed}"
 
 
 def positions(labels: Labels, given: Iterable[tuple[Slider, int]]) -> dict[int, int]:
@@ -96,9 +96,10 @@ def require_sliders(given: Iterable[tuple[Slider, int]], models: Sequence[Labels
     having = [labels for labels in models if len(labels)]
     for slider, _ in given:
         if all(labels.find(slider) is None for labels in having):
-            [first, *others] = having
-            who = f"neither {first.model} nor those blended with it" if others else first.model
-            raise RequestError(f"--slider: {who} has {first.lacking(slider)}.")
+            called = f"slider {slider}" if isinstance(slider, int) else f"slider named {clean(slider)!r}"
+            listed = ", ".join(labels.model for labels in models)
+            none = f"none of {listed} has a" if len(models) > 1 else f"{listed} has no"
+            raise RequestError(f"--slider: {none} {called}; {having[0].instead(slider)}.")
 
 
 def _texts(analysis: Mapping[str, Any], name: str, count: int) -> tuple[str, ...]:

@@ -51,6 +51,8 @@ def check(path: Path) -> None:
     """Raise `DistillError` where no picture can be drawn at `path`, before anything is computed."""
     if path.suffix.lower().removeprefix(".") not in FORMATS:
         raise RequestError(f"--plot: {path.name} must end in .{', .'.join(FORMATS)}, for a picture of that kind.")
+    if not path.parent.is_dir():
+        raise DistillError(f"--plot: there is no folder {path.parent}.")
     if path.exists():
         raise DistillError(f"--plot: {path} is there already. Give another name.")
     try:

@@ -158,7 +158,7 @@ def test_a_slider_that_no_model_of_a_blend_has_is_refused(cli: Cli, vae_file: Pa
     result = cli("generate", vae_file, *SHORT, "--blend", f"{other_file}:50", "--slider", "3:1")
     assert (result.code, result.errors) == (
         2,
-        ["Error: --slider: neither fog nor those blended with it has no slider 3; it has sliders 0 to 2."],
+        ["Error: --slider: none of fog, hail has a slider 3; fog has sliders 0 to 2."],
     )
 
 

@@ -307,7 +307,7 @@ def test_a_file_without_sliders_or_of_another_model_is_no_preset(cli: Cli, vae_f
     ("arguments", "line"),
     [
         ([], "There is nothing to keep: give --slider, --preset or --from."),
-        (["--slider", "9:1"], "--slider: fog has no slider 9; it has sliders 0 to 2."),
+        (["--slider", "9:1"], "--slider: fog has no slider 9; fog has sliders 0 to 2."),
         (["--preset", "none"], "fog has no preset 'none'; it has none. Save one with 'distill presets save'."),
     ],
 )

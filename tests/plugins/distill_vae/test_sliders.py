@@ -48,13 +48,13 @@ def test_a_slider_goes_by_its_name(cli: Cli, vae_file: Path, named: str, index: 
 @pytest.mark.parametrize(
     ("sliders", "said"),
     [
-        (["3:1"], "fog has no slider 3; it has sliders 0 to 2."),
+        (["3:1"], "fog has no slider 3; fog has sliders 0 to 2."),
         (["1:1", "1:2"], "slider 1 of fog is given twice; once is allowed."),
         (["brightness:1", "0:2"], "slider 0 of fog is given twice; once is allowed."),
         (["brigthness:1"], "fog has no slider named 'brigthness'; near it: brightness."),
         (
             ["zzz\x1b[31m:1"],
-            "fog has no slider named 'zzz [31m'; it has: brightness, Axis 2, noise-like, Axis 1, Axis 3.",
+            "fog has no slider named 'zzz [31m'; fog has: brightness, Axis 2, noise-like, Axis 1, Axis 3.",
         ),
     ],
 )  # fmt: skip
@@ -207,13 +207,14 @@ def test_a_sweep_goes_over_the_safe_range_and_through_0(vae_file: Path) -> None:
     assert np.abs(swept.change[[0, -1]]).max() > 1  # dB
 
 
-@pytest.mark.parametrize("name", ["out.gif", "out", "out.png"])
+@pytest.mark.parametrize("name", ["out.gif", "out", "out.png", "away/out.png"])
 def test_a_picture_that_cannot_be_is_refused_before_anything_is_computed(
     cli: Cli, vae_file: Path, tmp_path: Path, name: str
 ) -> None:
     (tmp_path / "out.png").write_bytes(b"mine")
     result = cli("sliders", vae_file, "--plot", name)
     said = {
+        "away/out.png": (1, "Error: --plot: there is no folder away."),
         "out.png": (1, "Error: --plot: out.png is there already. Give another name."),
         "out.gif": (2, "Error: --plot: out.gif must end in .png, .pdf, .svg, for a picture of that kind."),
         "out": (2, "Error: --plot: out must end in .png, .pdf, .svg, for a picture of that kind."),
