@@ -12,7 +12,11 @@ import sys
 import tokenize
 from pathlib import Path
 
+import click
 import pytest
+
+from distill.cli import build
+from distill.plugins import discover
 
 DISTILL = Path(sys.executable).with_name("distill")
 ROOT = Path(__file__).parents[1]
@@ -90,13 +94,16 @@ def test_the_readme_sets_up_with_two_commands_of_one_line() -> None:
 
 def test_every_flag_in_the_readme_exists() -> None:
     text = (ROOT / "README.md").read_text()
+    groups = [name for name, command in build(discover()).commands.items() if isinstance(command, click.Group)]
+    named = re.compile(rf"\bdistill ((?:{'|'.join(groups)}) [a-z-]+|[a-z-]+)(.*)")
     used: dict[str, set[str]] = {}
     for line in readme_commands():
-        for command, arguments in re.findall(r"\bdistill ([a-z-]+)(.*)", line.partition("  #")[0]):
+        for command, arguments in named.findall(line.partition("  #")[0]):
             used.setdefault(command, set()).update(re.findall(r"(?<= )--?[a-z][\w-]*", arguments.partition("|")[0]))
     assert {"--top-k", "-t"} <= used["generate"]
     assert "--times" in used["plugins"]
+    assert "--from" in used["presets save"]
     for command, flags in used.items():
-        shown = subprocess.run([DISTILL, command, "--help"], capture_output=True, text=True, check=True).stdout
+        shown = subprocess.run([DISTILL, *command.split(), "--help"], capture_output=True, text=True, check=True).stdout
         assert flags <= set(re.findall(r"--?[a-z][\w-]*", shown)), command
     assert "shared" not in text
