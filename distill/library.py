@@ -10,12 +10,20 @@ from distill.errors import DistillError
 from distill.text import clean
 
 
+def expand(path: str | os.PathLike[str]) -> Path:
+    """`path` with a user's own folder for `~`. Raises `DistillError` where there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise DistillError(f"{clean(str(path), 200)}: there is no such user.") from error
+
+
 def resolve(reference: str | os.PathLike[str]) -> Path:
     """The file that `reference`, a path, stands for.
 
     Raises `DistillError` where there is none or it is not a regular file, naming near ones in the same folder.
     """
-    path = Path(reference).expanduser()
+    path = expand(reference)
     shown = clean(str(path), 200)
     try:
         if path.is_file():

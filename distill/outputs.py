@@ -99,6 +99,7 @@ def publish(audio: Path, stem: str, suffix: str, describe: Callable[[Path], dict
 
 def replace(path: Path, contents: bytes) -> None:
     """Have `path` hold `contents`, in place of what it held: one or the other at any moment, whole."""
+    path = path.resolve()  # a link stays one
     with temporary(path.parent) as draft:
         draft.write_bytes(contents)
         _sync(draft)

@@ -37,8 +37,13 @@ class Claim:
             return Settings(options)
         if not isinstance(settings, Settings):
             raise self.broken("checking", f"check gave a {type(settings).__name__}, not Settings or None")
-        if settings.seed is not None and not (isinstance(settings.seed, int) and settings.seed >= 0):
-            raise self.broken("checking", f"check gave the seed {clean(settings.seed)}")
+        seed = settings.seed
+        if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or seed < 0):
+            raise self.broken("checking", f"check gave the seed {clean(seed)}")
+        if not isinstance(settings.options, Mapping) or not all(
+            isinstance(m, CheckpointHeader) for m in settings.models
+        ):
+            raise self.broken("checking", "check gave options that are no mapping, or models that are no headers")
         return settings
 
     @contextmanager

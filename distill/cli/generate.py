@@ -123,12 +123,12 @@ def _generate_to(results: TextIO | None, plugins: Plugins, brought: dict[str, De
         warn(f"{given[name]} is not supported for {claim.loader.kind} models. Ignored.")
     chosen = declared.defaults | {name: values[name] for name in given if name in known}
     settings = claim.check(chosen)
+    given_seed = seed is not None
     if seed is None:
         seed = secrets.randbelow(2**32) if settings.seed is None else settings.seed
     if seed + values["count"] - 1 > MAX_SEED:
-        raise click.BadParameter(
-            f"{seed} is too large: the last file's seed would exceed {MAX_SEED}.", param_hint="--seed"
-        )
+        hint = "--seed" if given_seed else "--count"
+        raise click.BadParameter(f"{seed} is too large: the last file's seed would exceed {MAX_SEED}.", param_hint=hint)
 
     with startup.importing():
         import torch  # noqa: F401 - by what is imported next and by the model

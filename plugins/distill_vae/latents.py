@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from distill.checkpoint import whole_number
+from distill import CheckpointHeader
+from distill.checkpoint import load_contents, whole_number
 from distill.errors import CheckpointError
 from distill.text import clean
 from distill_vae.labels import POSITION
@@ -38,6 +39,13 @@ class Sliders:
     warning: tuple[Range, ...]
     variance: NDArray[np.float64] | None
     correlations: Mapping[str, NDArray[np.float64]]
+
+    @classmethod
+    def load(cls, header: CheckpointHeader) -> Sliders | None:
+        """Those of the checkpoint, without its networks; None where it has no latent analysis."""
+        contents = load_contents(header)
+        analysis = contents.get("latent_analysis")
+        return cls.from_analysis(analysis, latent_dim(contents)) if isinstance(analysis, dict) else None
 
     @classmethod
     def from_analysis(cls, analysis: Mapping[str, Any], latent_dim: int) -> Sliders:
@@ -80,6 +88,11 @@ class Sliders:
         return {i: p for i, p in positions.items() if not self.safe[i][0] <= p <= self.safe[i][1]}
 
 
+def latent_dim(contents: Mapping[str, Any]) -> int:
+    """The size of a checkpoint's latents."""
+    return whole_number(contents, "latent_dim", 2**14)
+
+
 def _finite(analysis: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
     """The array `name` of a checkpoint's analysis, which must have `shape` (-1: any length) and be finite."""
     array = analysis.get(name)
@@ -119,14 +132,14 @@ def _correlations(found: object, active: int) -> dict[str, NDArray[np.float64]]:
     features = found if isinstance(found, dict) else {}
     read = {}
     for name, figures in features.items():
-        if isinstance(figures, list | np.ndarray) and len(figures) >= active:
-            try:
-                row = np.asarray(figures[:active], dtype=np.float64)
-            except (TypeError, ValueError):
-                continue
-            if row.shape == (active,) and np.isfinite(row).all():
-                read[clean(name, 40)] = row
+        row = figures.tolist() if isinstance(figures, np.ndarray) and figures.ndim == 1 else figures
+        if isinstance(row, list) and len(row) >= active and all(_is_correlation(r) for r in row[:active]):
+            read[clean(name, 40)] = np.array(row[:active], dtype=np.float64)
     return read
+
+
+def _is_correlation(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and -1.001 <= value <= 1.001
 
 
 def slerp(start: Latent, end: Latent, t: float) -> Latent:

@@ -52,16 +52,14 @@ class VaeModel(GenerativeModel):
         return cls(Vae.load(header, device))
 
     def count_chunks(self, request: GenerationRequest) -> int:
-        parts = self.parts(request)
-        if self._averages_sound(parts, request):
-            return -(-request.samples // self.sample_rate)
-        return parts[0].vae.count_points(request.samples)
+        groups = self._groups(request)
+        if self._is_one_sound(groups):
+            return groups[0][0].vae.count_points(request.samples)
+        return -(-request.samples // self.sample_rate)
 
     def generate(self, request: GenerationRequest) -> Iterator[NDArray[np.float32]]:
-        parts = self.parts(request)
-        if self._averages_sound(parts, request):
-            return self._sounds_averaged(parts, request)
-        return _sound(parts, request)
+        groups = self._groups(request)
+        return _sound(groups[0], request) if self._is_one_sound(groups) else self._averaged(groups, request)
 
     def generate_batch(
         self, requests: Iterable[GenerationRequest], batch_size: int | None = None
@@ -93,27 +91,34 @@ class VaeModel(GenerativeModel):
                     raise CheckpointError(f"--blend: {clean(Path(path).name)}: {error}") from error
             return self._others[path]
 
-    def _averages_sound(self, parts: Sequence[Part], request: GenerationRequest) -> bool:
-        one_rate = parts[0].vae.spectrogram.sample_rate == self.sample_rate
-        return request.options["blend_mode"] == "audio" and not (len(parts) == 1 and one_rate)
+    def _groups(self, request: GenerationRequest) -> list[list[Part]]:
+        """The parts of the file by the sound that they make: one of them all, or, in sound, one of each."""
+        parts = self.parts(request)
+        return [[part] for part in parts] if request.options["blend_mode"] == "audio" else [parts]
 
-    def _sounds_averaged(self, parts: Sequence[Part], request: GenerationRequest) -> Iterator[NDArray[np.float32]]:
-        """The mean of what each of `parts` generates, a second at a time."""
-        each = [cut(self._at_own_rate(part, request), self.sample_rate, request.samples) for part in parts]
+    def _is_one_sound(self, groups: Sequence[Sequence[Part]]) -> bool:
+        """Whether there is one sound, at this model's own rate."""
+        return len(groups) == 1 and groups[0][0].vae.spectrogram.sample_rate == self.sample_rate
+
+    def _averaged(self, groups: Sequence[Sequence[Part]], request: GenerationRequest) -> Iterator[NDArray[np.float32]]:
+        """The mean of the sounds of `groups`, a second at a time."""
+        each = [cut(self._at_own_rate(group, request), self.sample_rate, request.samples) for group in groups]
         for blocks in zip(*each, strict=True):
-            yield average(blocks, [part.share for part in parts])
+            yield average(blocks, [sum(part.share for part in group) for group in groups])
 
-    def _at_own_rate(self, part: Part, request: GenerationRequest) -> Iterator[NDArray[np.float32]]:
-        """What one of the parts generates alone, at this model's sample rate."""
-        rate = part.vae.spectrogram.sample_rate
+    def _at_own_rate(self, group: Sequence[Part], request: GenerationRequest) -> Iterator[NDArray[np.float32]]:
+        """The sound of one group, at this model's sample rate."""
+        rate = group[0].vae.spectrogram.sample_rate
         needed = resampling.samples_needed(request.samples, rate, self.sample_rate)
-        return resampling.resample(_sound([part], replace(request, samples=needed)), rate, self.sample_rate, 1)
+        return resampling.resample(_sound(group, replace(request, samples=needed)), rate, self.sample_rate, 1)
 
     def _statistics(self, request: GenerationRequest) -> dict[str, float]:
-        """Where the sliders stood, if that was drawn."""
-        positions = _positions(self.vae, dict(request.options["slider"]), request)
-        drawn = positions if positions and request.options["randomize_sliders"] else {}
-        return {f"slider {index}": position for index, position in sorted(drawn.items())}
+        """Where sliders stood: this model's, and those of others in a blend by name."""
+        stood: dict[str, float] = {}
+        for part in self.parts(request):
+            whose = "" if part.vae is self.vae else f" of {part.vae.name}"
+            stood |= {f"slider {index}{whose}": float(at) for index, at in sorted((part.positions or {}).items())}
+        return stood
 
 
 def _positions(vae: Vae, given: dict[int, int], request: GenerationRequest) -> dict[int, int] | None:

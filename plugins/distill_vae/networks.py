@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from distill import CheckpointHeader
 from distill.audio.mel import Spectrogram
-from distill.checkpoint import load_contents, load_weights, section, whole_number
+from distill.checkpoint import load_contents, load_weights, section
 from distill.devices import single_threaded
 from distill.seeding import stream
 from distill_mel2d.networks import CHANNELS, Picture, decoder_deconvs
-from distill_vae.latents import Latent, Sliders, slerp, trajectory
+from distill_vae.latents import Latent, Sliders, latent_dim, slerp, trajectory
 
 SECONDS_PER_ANCHOR = 1.5
 
@@ -50,11 +50,11 @@ class Vae:
     def load(cls, header: CheckpointHeader, device: str) -> Vae:
         """The checkpoint's. Raises `CheckpointError` where it does not hold what it should."""
         contents = load_contents(header)
-        latent_dim = whole_number(contents, "latent_dim", 2**14)
+        size = latent_dim(contents)
         spectrogram = Spectrogram.from_config(contents.get("spectrogram_config"))
         picture = Picture.of_chunk(spectrogram, section(contents, "training_config"))
         with torch.device("meta"):
-            decoder = Decoder(picture, latent_dim)
+            decoder = Decoder(picture, size)
         tensors = section(contents, "model_state_dict")
         prefix = "decoder."
         load_weights(
@@ -63,7 +63,7 @@ class Vae:
             "decoder",
         )
         analysis = contents.get("latent_analysis")
-        sliders = Sliders.from_analysis(analysis, latent_dim) if isinstance(analysis, dict) else None
+        sliders = Sliders.from_analysis(analysis, size) if isinstance(analysis, dict) else None
         return cls(header.name, decoder, sliders, device)
 
     def count_points(self, samples: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import click
@@ -57,10 +58,7 @@ class BlendPart(click.ParamType[tuple[str, float]]):
 
 
 def _whole(text: str) -> int | None:
-    try:
-        return int(text)
-    except ValueError:
-        return None
+    return int(text) if re.fullmatch(r"\s*[+-]?[0-9]{1,9}\s*", text) else None
 
 
 def slider() -> click.Option:

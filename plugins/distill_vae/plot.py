@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from distill import outputs
-from distill.errors import DistillError, RequestError
+from distill.errors import DistillError, DistillWarning, NotFiniteError, RequestError
 from distill_vae.labels import Labels
 from distill_vae.latents import Sliders
 from distill_vae.networks import Vae
@@ -25,8 +26,7 @@ STEPS = 3
 """Positions shown of each slider on either side of 0, to the end of its safe range."""
 GAP = 6
 """Frames between two spectrograms of a strip."""
-FLOOR_DB = -60.0
-"""What is further under the loudest of all is shown as this."""
+MOST_ROWS = 64
 ROW_INCHES, WIDTH_INCHES, MARGIN_INCHES = 1.15, 16.0, 1.5
 
 
@@ -75,21 +75,24 @@ def draw(vae: Vae, sliders: Sliders, labels: Labels, path: Path) -> None:
     """
     from matplotlib.figure import Figure
 
-    sweeps = [sweep(vae, sliders, index) for index in range(len(sliders))]
-    top = max(float(one.decibels.max()) for one in sweeps)
-    lowest = max(top + FLOOR_DB, min(float(one.decibels.min()) for one in sweeps))
+    if len(sliders) > MOST_ROWS:
+        warnings.warn(f"--plot: the first {MOST_ROWS} of {len(sliders)} sliders are drawn.", DistillWarning, 2)
+    sweeps = [sweep(vae, sliders, index) for index in range(min(MOST_ROWS, len(sliders)))]
     figure = Figure(figsize=(WIDTH_INCHES, MARGIN_INCHES + ROW_INCHES * len(sweeps)), layout="constrained")
     figure.suptitle(
         f"{labels.model}: each slider over its safe range, the others at 0. "
-        "Left: mel spectrograms. Right: their difference from position 0."
+        "Left: mel spectrograms. Right: their difference from position 0.",
+        parse_math=False,
     )
     rows = figure.subplots(len(sweeps), 2, squeeze=False)
     for index, (one, (left, right)) in enumerate(zip(sweeps, rows, strict=True)):
-        shown = _strip(left, one.positions, one.decibels, vmin=lowest, vmax=top, cmap="magma")
+        low, high = (float(bound) for bound in np.percentile(one.decibels, [0.5, 99.5]))
+        shown = _strip(left, one.positions, one.decibels, vmin=low, vmax=max(high, low + 0.1), cmap="magma")
         span = max(float(np.percentile(np.abs(one.change), 99.5)), 0.1)
         changed = _strip(right, one.positions, one.change, vmin=-span, vmax=span, cmap="RdBu_r")
         names = [labels.own[index], *{labels.suggested[index]} - {labels.own[index]}]
-        left.set_ylabel("\n".join([f"slider {index}", *names]), rotation=0, ha="right", va="center", fontsize=9)
+        said = "\n".join([f"slider {index}", *names])
+        left.set_ylabel(said, rotation=0, ha="right", va="center", fontsize=9, parse_math=False)
         figure.colorbar(shown, ax=left, label="dB", fraction=0.02, pad=0.01)
         figure.colorbar(changed, ax=right, label="dB", fraction=0.02, pad=0.01)
     with outputs.temporary(path.parent) as draft, draft.open("wb") as file:
@@ -114,5 +117,7 @@ def _strip(axes: Axes, positions: list[int], pictures: NDArray[np.float32], **co
 def _decibels(vae: Vae, sliders: Sliders, positions: dict[int, int]) -> NDArray[np.float32]:
     """The mel power spectrum `[n_mels, frames]` at `positions` of the sliders, in dB."""
     power = torch.expm1(vae.decode(sliders.latent(positions))).cpu().numpy()
+    if not np.isfinite(power).all():
+        raise NotFiniteError("spectra", vae.name)
     decibels: NDArray[np.float32] = 10 * np.log10(np.maximum(power, 1e-10))
     return decibels

@@ -13,7 +13,7 @@ import os
 import unicodedata
 import uuid
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,14 +21,14 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from distill import CheckpointHeader, outputs
+from distill import CheckpointHeader, library, outputs
 from distill.errors import DistillError, DistillWarning, RequestError
 from distill.text import clean, file_stem
 from distill_vae.labels import MOST_SLIDERS, POSITION
 
 FOLDER = "DISTILL_PRESETS"
 """Names, in the environment, the folder that holds a folder for each model."""
-LONGEST_NAME = 80
+LONGEST_NAME = 400
 MOST_BYTES = 16 * 2**20
 LOCK_TIMEOUT_S = 20.0
 
@@ -37,11 +37,12 @@ LOCK_TIMEOUT_S = 20.0
 class Preset:
     """A preset: the `positions` of the sliders, by index, and the seed of the file it was heard in, if that is kept.
 
-    `group` is the folder that the reference program shows it in; `created` and `modified` are ISO 8601.
+    `group` is the folder that it is shown in; `created` and `modified` are ISO 8601.
     """
 
     name: str
     positions: tuple[int, ...]
+    preset_id: str = ""
     seed: int | None = None
     description: str = ""
     group: str = ""
@@ -59,7 +60,8 @@ class Preset:
         }
         if not texts.get("name"):
             raise ValueError("it has no name")
-        return cls(positions=_positions(entry), seed=seed, group=clean(entry.get("folder") or ""), **texts)
+        group, preset_id = (clean(entry.get(key) or "") for key in ("folder", "preset_id"))
+        return cls(positions=_positions(entry), preset_id=preset_id, seed=seed, group=group, **texts)
 
     @property
     def moved(self) -> dict[int, int]:
@@ -91,25 +93,17 @@ class Presets:
         return sorted((preset for _, preset in self._readable(self._read())), key=lambda p: _folded(p.name))
 
     def find(self, name: str) -> Preset:
-        """The preset called `name`, in any case; GROUP/NAME where several groups have it.
+        """The preset called `name`, in any case; GROUP/NAME or its id where several have it.
 
         Raises `RequestError` where there is none, naming the near ones.
         """
-        presets = self.all()
-        found = _called(name, presets)
-        if len(found) == 1:
-            return found[0]
-        if found:
-            which = ", ".join(clean(f"{p.group}/{p.name}") for p in found)
-            raise RequestError(f"{self.model} has several presets {clean(name)!r}: {which}. Give one of these.")
-        raise RequestError(f"{self.model} has no preset {clean(name)!r}{_instead(name, [p.name for p in presets])}")
+        return self._one(name, list(self._readable(self._read())))[1]
 
     def save(self, preset: Preset, replace: bool = False) -> None:
         """Keep `preset`, dated now. A name in use is refused with `RequestError`, unless that preset is to be replaced.
 
-        A file that is damaged is kept aside, and named in a warning.
+        One that is replaced keeps its name and its group. A file that is damaged is kept aside, and named in a warning.
         """
-        _check_name(preset.name)
         with self._locked():
             try:
                 index = self._read()
@@ -117,14 +111,14 @@ class Presets:
                 kept = _set_aside(self.path)
                 warnings.warn(f"{_shown(self.path)} is damaged. It is kept as {kept.name}.", DistillWarning, 2)
                 index = self._read()
-            holder = self._entry_called(index, preset.name)
+            named = [pair for pair in self._readable(index, quiet=True) if _goes_by(preset.name, pair[1])]
+            holder = self._one(preset.name, named)[0] if named else None
             if holder is not None and not replace:
                 raise RequestError(
                     f"{self.model} has a preset {clean(preset.name)!r} already. Give another name, or --replace."
                 )
-            now = datetime.now(UTC).isoformat(timespec="seconds")
+            now = _now()
             written = {
-                "name": preset.name,
                 "slider_positions": list(preset.positions),
                 "n_components": len(preset.positions),
                 "seed": preset.seed,
@@ -132,7 +126,9 @@ class Presets:
                 "modified": now,
             }
             if holder is None:
-                _add(index, {"preset_id": str(uuid.uuid4()), "folder": preset.group, "created": now} | written)
+                _check_name(preset.name)
+                own = {"preset_id": str(uuid.uuid4()), "name": preset.name, "folder": preset.group, "created": now}
+                _add(index, own | written)
             else:
                 holder |= written
             self._write(index)
@@ -141,10 +137,10 @@ class Presets:
         """Give the preset `name` another; return it as it was. A name in use is refused with `RequestError`."""
         _check_name(new)
         with self._changing(name) as (index, entry, preset):
-            other = self._entry_called(index, new)
-            if other is not None and other is not entry:
+            others = [one for other, one in self._readable(index, quiet=True) if other is not entry]
+            if any(_folded(one.name) == _folded(new) for one in others):
                 raise RequestError(f"{self.model} has a preset {clean(new)!r} already. Give another name.")
-            entry |= {"name": new, "modified": datetime.now(UTC).isoformat(timespec="seconds")}
+            entry |= {"name": new, "modified": _now()}
         return preset
 
     def delete(self, name: str) -> Preset:
@@ -156,18 +152,25 @@ class Presets:
     @contextmanager
     def _changing(self, name: str) -> Iterator[tuple[Any, dict[str, Any], Preset]]:
         """The file's contents, and in them the entry called `name`; written back at the end."""
-        self.find(name)  # raises where there is none
+        if not self.path.exists():
+            self.find(name)  # raises, and leaves no folder behind
         with self._locked():
-            preset = self.find(name)
             index = self._read()
-            [entry] = [entry for entry, one in self._readable(index, quiet=True) if one == preset][:1]
+            entry, preset = self._one(name, list(self._readable(index)))
             yield index, entry, preset
             self._write(index)
 
-    def _entry_called(self, index: Any, name: str) -> dict[str, Any] | None:
-        return next(
-            (e for e, preset in self._readable(index, quiet=True) if _folded(preset.name) == _folded(name)), None
-        )
+    def _one(self, name: str, readable: list[tuple[dict[str, Any], Preset]]) -> tuple[dict[str, Any], Preset]:
+        """The entry and the preset called `name`; what `find` raises, where there is not exactly one."""
+        found = [pair for pair in readable if _folded(pair[1].name) == _folded(name)]
+        found = found or [pair for pair in readable if _goes_by(name, pair[1])]
+        presets = [preset for _, preset in readable]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            which = ", ".join(_full_name(preset, presets) for _, preset in found)
+            raise RequestError(f"{self.model} has several presets {clean(name)!r}: {which}. Give one of these.")
+        raise RequestError(f"{self.model} has no preset {clean(name)!r}{_instead(name, [p.name for p in presets])}")
 
     def _readable(self, index: Any, quiet: bool = False) -> Iterator[tuple[dict[str, Any], Preset]]:
         """The entries of the file's contents with the presets they hold."""
@@ -220,7 +223,7 @@ def folder() -> Path:
     """The folder that holds a folder of presets for each model."""
     chosen = os.environ.get(FOLDER)
     if chosen:
-        return Path(chosen).expanduser()
+        return library.expand(chosen)
     import platformdirs
 
     return platformdirs.user_data_path("distill", appauthor=False) / "presets"
@@ -277,18 +280,24 @@ def _positions(entry: Mapping[str, Any]) -> tuple[int, ...]:
     return tuple(positions.get(index, 0) for index in range(1 + max(positions)))
 
 
-def _called(name: str, presets: list[Preset]) -> list[Preset]:
-    """Those of `presets` called `name`, in any case, or, where none is, in a group: GROUP/NAME."""
-    tests: list[Callable[[Preset], str]] = [lambda p: p.name, lambda p: f"{p.group}/{p.name}"]
-    for said in tests:
-        found = [preset for preset in presets if _folded(said(preset)) == _folded(name)]
-        if found:
-            return found
-    return []
+def _goes_by(name: str, preset: Preset) -> bool:
+    """Whether `name` can mean the preset: as its name, as GROUP/NAME, or as its id."""
+    return _folded(name) in {_folded(preset.name), _folded(f"{preset.group}/{preset.name}"), _folded(preset.preset_id)}
+
+
+def _full_name(preset: Preset, presets: list[Preset]) -> str:
+    """What means the preset and no other: GROUP/NAME, or its id where that is not enough."""
+    full = f"{preset.group}/{preset.name}"
+    same = [one for one in presets if _folded(f"{one.group}/{one.name}") == _folded(full)]
+    return clean(full) if preset.group and len(same) == 1 else preset.preset_id or clean(full)
 
 
 def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold().strip()
+    return unicodedata.normalize("NFC", clean(name, LONGEST_NAME)).casefold()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _instead(name: str, names: list[str]) -> str:
@@ -303,10 +312,10 @@ def _instead(name: str, names: list[str]) -> str:
 
 
 def _check_name(name: str) -> None:
-    if not name.strip() or clean(name, LONGEST_NAME) != name:
+    if not name.strip() or clean(name, LONGEST_NAME) != name or "/" in name:
         raise RequestError(
             f"{clean(name)!r} cannot name a preset: 1 to {LONGEST_NAME} printable characters are allowed, "
-            "without spaces at the ends or side by side."
+            "no slash, and no spaces at the ends or side by side."
         )
 
 

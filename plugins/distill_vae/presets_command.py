@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import json as jsonlib
+import re
 import shlex
+import warnings
 from pathlib import Path
 from typing import Any
 
 import click
 
 from distill import CheckpointHeader, options, outputs
-from distill.errors import DistillError, RequestError
+from distill.errors import DistillError, DistillWarning, RequestError
 from distill.tables import table
 from distill.text import clean
 from distill_vae.headers import version_1
 from distill_vae.labels import Labels, Slider, positions, require_sliders
+from distill_vae.options import EVOLUTION
 from distill_vae.options import slider as slider_option
 from distill_vae.presets import Preset, Presets
+
+_SLIDER = re.compile(r"slider [0-9]{1,9}")
+"""What a sidecar says of where a slider of MODEL stood; those of others in a blend are told by name."""
 
 
 @click.group("presets")
@@ -85,34 +92,37 @@ def _show(model: str, name: str, json: bool) -> None:
         ),
         options.number("--seed", default=None, low=0, high=2**63 - 1, integer=True, default_means="default none",
                        help="Keep the seed too: the preset then is a file."),
+        click.Option(["--group"], default="", metavar="TEXT", help="A group to list it in.  [default none]"),
         click.Option(["--description"], default="", metavar="TEXT", help="What it is.  [default none]"),
         click.Option(["--replace"], is_flag=True, help="Replace the preset of this name."),
     ],
 )  # fmt: skip
 def _save(
     model: str, name: str, slider: tuple[tuple[Slider, int], ...], preset: str | None, made: Path | None,
-    seed: int | None, description: str, replace: bool,
+    seed: int | None, group: str, description: str, replace: bool,
 ) -> None:  # fmt: skip
     """Keep slider positions of MODEL under NAME."""
     header = version_1(model)
     labels, kept = Labels.of(header), Presets.of(header)
     if not labels:
         raise RequestError(f"{header.name} has no sliders: there is nothing to keep.")
-    if preset and made:
+    if preset is not None and made:
         raise RequestError("--preset and --from: each is a start. Leave one of the two out.")
-    if not (slider or preset or made):
+    if not (slider or made) and preset is None:
         raise RequestError("There is nothing to keep: give --slider, --preset or --from.")
     require_sliders(slider, [labels])
-    start = kept.find(preset) if preset else _heard(made, header) if made else Preset(name, ())
+    start = Preset(name, ()) if preset is None else kept.find(preset)
+    start = _heard(made, header) if made else start
     stand = dict(enumerate(start.positions)) | positions(labels, slider)
     new = Preset(
         name=name,
         positions=tuple(stand.get(index, 0) for index in range(len(labels))),
         seed=start.seed if seed is None else seed,
+        group=clean(group),
         description=clean(description, 400),
     )
     kept.save(new, replace)
-    click.echo(f"Saved: distill generate {clean(model, 200)} --preset {_quoted(name)}", err=True)
+    click.echo(f"Saved: distill generate {shlex.quote(model)} --preset={shlex.quote(name)}", err=True)
 
 
 @presets.command("rename", params=[click.Argument(["model"]), click.Argument(["name"]), click.Argument(["new"])])
@@ -125,12 +135,19 @@ def _rename(model: str, name: str, new: str) -> None:
 @presets.command("delete", params=[click.Argument(["model"]), click.Argument(["name"])])
 def _delete(model: str, name: str) -> None:
     """Delete the preset NAME of MODEL, and say how to have it back."""
-    was = Presets.of(version_1(model)).delete(name)
-    stand = "".join(f" --slider {said}" for said in _flags(was)) or " --slider 0:0"
-    seed = "" if was.seed is None else f" --seed {was.seed}"
-    said = f" --description {_quoted(was.description)}" if was.description else ""
-    back = f"distill presets save {clean(model, 200)} {_quoted(was.name)}{stand}{seed}{said}"
-    click.echo(f"Deleted {was.name}. To have it back: {back}", err=True)
+    header = version_1(model)
+    was = Presets.of(header).delete(name)
+    sliders = len(Labels.of(header))
+    words = [
+        "distill",
+        "presets",
+        "save",
+        *(f"--slider={index}:{at}" for index, at in was.moved.items() if index < sliders),
+    ]
+    words += [] if was.moved else ["--slider=0:0"]
+    words += [] if was.seed is None else [f"--seed={was.seed}"]
+    words += [f"--{key}={said}" for key, said in (("group", was.group), ("description", was.description)) if said]
+    click.echo(f"Deleted {was.name}. To have it back: {shlex.join([*words, '--', model, was.name])}", err=True)
 
 
 def _heard(made: Path, header: CheckpointHeader) -> Preset:
@@ -139,23 +156,33 @@ def _heard(made: Path, header: CheckpointHeader) -> Preset:
     shown = clean(str(path), 200)
     try:
         said = jsonlib.loads(path.read_bytes())
-        seed, made_by = said["seed"], said["model"]["id"]
-        stand = {int(index): int(at) for index, at in said["options"]["slider"]}
-        drawn = {int(key.removeprefix("slider ")): int(at) for key, at in said["stats"].items() if "slider " in key}
-        stood = stand | drawn
-        entry = {"name": "heard", "slider_positions": {str(i): at for i, at in stood.items()}, "seed": seed}
-        preset = Preset.of(entry) if stood else None
+        made_by, options = said["model"], said["options"]
+        stood = {key.removeprefix("slider "): at for key, at in said["stats"].items() if _SLIDER.fullmatch(key)}
+        preset = Preset.of({"name": "heard", "slider_positions": stood, "seed": said["seed"]}) if stood else None
+        more = [name for name, usual in (("evolution", EVOLUTION), ("blend", [])) if options[name] != usual]
     except FileNotFoundError:
         raise DistillError(f"{shown} is not there: it says how {clean(made.name)} was made.") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         raise DistillError(
             f"{shown} does not say where sliders stood. Give a file that distill made with them."
         ) from None
-    if made_by != header.metadata.get("model_id"):
+    if not _is_of(made_by, header):
         raise DistillError(f"{clean(made.name)} was made by another model than {header.name}.")
     if preset is None:
         raise DistillError(f"{clean(made.name)} was made with random latents: no slider stood anywhere.")
+    if more:
+        listed = " and ".join(f"--{name}" for name in more)
+        warnings.warn(f"--from: a preset keeps sliders and seed. Its sound needs {listed} too.", DistillWarning, 2)
     return preset
+
+
+def _is_of(made_by: Any, header: CheckpointHeader) -> bool:
+    """Whether the model that a sidecar names is the checkpoint's: by its id, or by its bytes where it has none."""
+    model_id = header.metadata.get("model_id")
+    if isinstance(model_id, str) and model_id:
+        return bool(made_by.get("id") == clean(model_id))
+    with header.path.open("rb") as file:
+        return bool(made_by.get("sha256") == hashlib.file_digest(file, "sha256").hexdigest())
 
 
 def _preset(preset: Preset) -> dict[str, Any]:
@@ -180,7 +207,3 @@ def _label(labels: Labels, index: int) -> str:
         return "(this model has no such slider)"
     own, suggested = labels.own[index], labels.suggested[index]
     return own if own == suggested else f"{own} ({suggested})"
-
-
-def _quoted(text: str) -> str:
-    return shlex.quote(clean(text, 400))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from distill import outputs
-from distill.errors import CheckpointError, DistillError
+from distill.errors import DistillError
 from distill.tables import table
 from distill_vae.headers import version_1
 from distill_vae.labels import Labels
@@ -37,27 +37,25 @@ def sliders(model: str, json: bool, plot: Path | None) -> None:
     """
     header = version_1(model)
     labels = Labels.of(header)
-    if not labels:
-        raise DistillError(f"{header.name} has no sliders: it was saved without latent analysis.")
     if plot is not None:
         from distill_vae.plot import check, draw
 
         check(plot)
-    from distill_vae.networks import Vae
+    from distill_vae.latents import Sliders
 
-    vae = Vae.load(header, "cpu")
-    found = vae.sliders
-    if found is None:
-        raise CheckpointError(f"{header.name} has no latent analysis.")
-    described = _describe(labels, found)
+    found = Sliders.load(header)
+    if found is None or not len(found):
+        raise DistillError(f"{header.name} has no sliders: no latent analysis was saved with it, or it found none.")
     if plot is not None:
-        draw(vae, found, labels, plot)
+        from distill_vae.networks import Vae
+
+        draw(Vae.load(header, "cpu"), found, labels, plot)
     if json:
-        click.echo(outputs.to_json(described), nl=False)
+        click.echo(outputs.to_json(_describe(labels, found)), nl=False)
     elif plot is not None:
         click.echo(plot)
     else:
-        click.echo(table(_TITLES, [_row(one) for one in described]))
+        click.echo(table(_TITLES, [_row(one) for one in _describe(labels, found)]))
 
 
 _TITLES = [">#", "LABEL", "SUGGESTED", "SAFE", "WARNING", ">VARIANCE", "FOLLOWS"]

@@ -45,6 +45,9 @@ def test_settings_stand_where_the_loader_gives_any_and_else_the_options_do() -> 
         ({"pitch": 440}, "check gave a dict, not Settings or None"),
         (Settings({}, seed=-1), "check gave the seed -1"),
         (Settings({}, seed=0.5), "check gave the seed 0.5"),  # type: ignore[arg-type]
+        (Settings({}, seed=True), "check gave the seed True"),
+        (Settings([]), "check gave options that are no mapping"),  # type: ignore[arg-type]
+        (Settings({}, models=[Path("m")]), "check gave .* models that are no headers"),  # type: ignore[list-item]
     ],
 )
 def test_what_is_no_settings_is_the_loaders_breakage(given: Any, said: str) -> None:

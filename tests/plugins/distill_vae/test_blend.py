@@ -80,8 +80,50 @@ def test_weight_0_is_the_other_model_alone(
     assert not np.array_equal(fog, hail)
 
 
-def test_a_model_of_weight_0_need_not_fit(cli: Cli, vae_file: Path, small_file: Path) -> None:
-    np.testing.assert_array_equal(sound(cli, vae_file, "--blend", f"{small_file}:0"), sound(cli, vae_file))
+def test_a_model_of_weight_0_changes_nothing(cli: Cli, vae_file: Path, other_file: Path, small_file: Path) -> None:
+    without = ("--blend", f"{small_file}:0")
+    np.testing.assert_array_equal(sound(cli, vae_file, *without), sound(cli, vae_file))
+    blend = ("--blend", f"{other_file}:50")
+    np.testing.assert_array_equal(sound(cli, vae_file, *blend, *without), sound(cli, vae_file, *blend))
+    forced = (*blend, "--blend-mode", "latent")
+    np.testing.assert_array_equal(sound(cli, vae_file, *forced, *without), sound(cli, vae_file, *blend))
+
+
+def test_latents_of_models_at_another_rate_are_brought_to_the_models_own(
+    cli: Cli, vae_file: Path, small_file: Path, tmp_path: Path
+) -> None:
+    twin = shutil.copy(small_file, tmp_path / "twin.distill")
+    how = ("--weight", 0, "--blend", f"{small_file}:1", "--blend", f"{twin}:2")
+    result = cli("generate", vae_file, *how, "-d", 2.5, "-s", 1)
+    assert (result.code, options_of(result.files[0])["blend_mode"]) == (0, "latent")
+    alone = cli("generate", vae_file, *how[:4], "-d", 2.5, "-s", 1, "-o", "alone")
+    assert result.files[0].read_bytes() == alone.files[0].read_bytes()
+    assert soundfile.info(result.files[0]).frames == 120000
+
+
+def test_settings_that_mean_the_same_share_their_latents(cli: Cli, vae_file: Path, tmp_path: Path) -> None:
+    contents = vae_contents(weights=7, name="hail", f_max=24000.0)
+    contents["spectrogram_config"]["window"] = "hann"
+    del contents["training_config"]["chunk_duration_s"]
+    other = save(contents, tmp_path / "hail.distill")
+    assert options_of(cli("generate", vae_file, *SHORT, "--blend", f"{other}:50").files[0])["blend_mode"] == "latent"
+
+
+def test_a_damaged_analysis_of_a_blended_model_names_it(cli: Cli, vae_file: Path, tmp_path: Path) -> None:
+    contents = vae_contents(name="hail")
+    contents["latent_analysis"]["n_active_components"] = "x"
+    other = save(contents, tmp_path / "hail.distill")
+    result = cli("generate", vae_file, "--blend", f"{other}:50")
+    assert (result.code, result.errors) == (
+        1, ["Error: --blend: hail: The checkpoint's n_active_components is 'x'; 0 to 16384 is needed."]
+    )  # fmt: skip
+
+
+def test_a_user_that_there_is_not_is_one_line(cli: Cli, vae_file: Path) -> None:
+    result = cli("generate", vae_file, "--blend", "~nobody-of-this-name/m.distill:50")
+    assert (result.code, result.errors) == (
+        1, ["Error: --blend: ~nobody-of-this-name/m.distill: there is no such user."]
+    )  # fmt: skip
 
 
 def spectrum(samples: Any) -> Any:
@@ -228,13 +270,13 @@ def test_latents_that_do_not_fit_cannot_be_forced(cli: Cli, vae_file: Path, smal
     result = cli("generate", vae_file, "--blend", f"{small_file}:50", "--blend-mode", "latent")
     assert (result.code, result.errors) == (
         2,
-        ["Error: --blend-mode latent: fog has latents of size 8, mist of 5. Use --blend-mode audio."],
+        ["Error: --blend-mode latent: fog has latent_dim 8, mist has 5. Use --blend-mode audio."],
     )
     tall = save(vae_contents(n_mels=48, name="tall"), tmp_path / "tall.distill")
     result = cli("generate", vae_file, "--blend", f"{tall}:50", "--blend-mode", "latent")
     assert (result.code, result.errors) == (
         2,
-        ["Error: --blend-mode latent: fog has a n_mels of 32, tall of 48. Use --blend-mode audio."],
+        ["Error: --blend-mode latent: fog has n_mels 32, tall has 48. Use --blend-mode audio."],
     )
 
 

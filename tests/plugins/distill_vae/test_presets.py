@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -53,7 +54,7 @@ def said(result: Result, code: int, line: str) -> None:
 
 def test_a_preset_is_saved_and_generates_as_its_sliders_do(cli: Cli, vae_file: Path) -> None:
     result = cli("presets", "save", vae_file, "Deep Fog", "--slider", "brightness:5", "--slider", "2:-3")
-    said(result, 0, f"Saved: distill generate {vae_file} --preset 'Deep Fog'")
+    said(result, 0, f"Saved: distill generate {vae_file} --preset='Deep Fog'")
     by_name = cli("generate", vae_file, *SHORT, "-s", 1, "--preset", "deep FOG", "-o", "a").files[0]
     by_hand = cli("generate", vae_file, *SHORT, "-s", 1, "--slider", "0:5", "--slider", "2:-3", "-o", "b").files[0]
     assert by_name.read_bytes() == by_hand.read_bytes()
@@ -213,25 +214,32 @@ def test_a_name_in_use_is_kept_unless_it_is_to_be_replaced(cli: Cli, vae_file: P
     assert cli("presets", "save", vae_file, "deep", "--slider", "1:1", "--replace").code == 0
     [replaced, _] = entries(index)
     assert (replaced["preset_id"], replaced["created"]) == ("id-Deep", "2026-01-02T03:04:05")
-    assert (replaced["name"], replaced["slider_positions"]) == ("deep", [0, 1, 0])
+    assert (replaced["name"], replaced["slider_positions"]) == ("Deep", [0, 1, 0])
     assert replaced["modified"] > replaced["created"]
     assert cli("presets", "rename", vae_file, "deep", "DEEP").code == 0
 
 
-@pytest.mark.parametrize("name", ["", "  ", "a\nb", "x" * 81, " a", "a\x1b[31m"])
+@pytest.mark.parametrize("name", ["", "  ", "a\nb", "x" * 401, " a", "a\x1b[31m", "a/b"])
 def test_a_name_that_cannot_be_shown_is_refused(cli: Cli, vae_file: Path, index: Path, name: str) -> None:
     result = cli("presets", "save", vae_file, name, "--slider", "0:1")
     assert (result.code, len(result.errors)) == (2, 1)
-    assert "cannot name a preset: 1 to 80 printable characters" in result.err
+    assert "cannot name a preset: 1 to 400 printable characters" in result.err
     assert not index.exists()
 
 
 def test_a_deleted_preset_is_told_so_that_it_can_be_had_back(cli: Cli, vae_file: Path, index: Path) -> None:
-    written(index, {"presets": [entry("Deep Fog", seed=4, description="it's low"), entry("high")]})
-    back = f"distill presets save {vae_file} 'Deep Fog' --slider 0:5 --slider 2:-3 --seed 4"
-    line = f"Deleted Deep Fog. To have it back: {back} --description 'it'\"'\"'s low'"
-    said(cli("presets", "delete", vae_file, "deep fog"), 0, line)
+    written(index, {"presets": [entry("Deep Fog", seed=4, description="it's low", folder="Night"), entry("high")]})
+    result = cli("presets", "delete", vae_file, "deep fog")
+    line = "Deleted Deep Fog. To have it back: distill "
+    assert (result.code, result.err[: len(line)]) == (0, line)
     assert [one["name"] for one in entries(index)] == ["high"]
+    assert cli(*shlex.split(result.err[len(line) :])).code == 0
+    [_, back] = entries(index)
+    whole = entry("Deep Fog", seed=4, description="it's low", folder="Night")
+    for key in ("preset_id", "created", "modified"):
+        back.pop(key)
+        whole.pop(key)
+    assert back == whole
 
 
 def test_a_preset_is_shown(cli: Cli, vae_file: Path, index: Path) -> None:
@@ -365,3 +373,89 @@ def test_light_commands_stay_light(vae_file: Path, index: Path) -> None:
         command = [sys.executable, "-c", program, "presets", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         assert done.stdout.splitlines()[-1] == "0"
+
+
+def test_a_preset_of_another_group_is_not_replaced(cli: Cli, vae_file: Path, index: Path) -> None:
+    both = {"presets": [entry("Deep", folder="Day"), entry("deep", folder="Night")]}
+    written(index, both)
+    line = "Error: fog has several presets 'deep': Day/Deep, Night/deep. Give one of these."
+    said(cli("presets", "save", vae_file, "deep", "--slider", "0:9", "--replace"), 2, line)
+    assert entries(index) == both["presets"]
+    assert cli("presets", "save", vae_file, "night/deep", "--slider", "0:9", "--replace").code == 0
+    assert [one["slider_positions"] for one in entries(index)] == [[5, 0, -3], [9, 0, 0]]
+    assert [one["name"] for one in entries(index)] == ["Deep", "deep"]
+
+
+def test_presets_that_share_name_and_group_go_by_their_ids(cli: Cli, vae_file: Path, index: Path) -> None:
+    written(index, [entry("dup", preset_id="one"), entry("dup", preset_id="two", seed=4)])
+    line = "Error: fog has several presets 'dup': one, two. Give one of these."
+    said(cli("presets", "delete", vae_file, "dup"), 2, line)
+    assert cli("generate", vae_file, *SHORT, "--preset", "two").files == [Path("fog-4.wav")]
+    assert cli("presets", "delete", vae_file, "one").code == 0
+    assert [one["preset_id"] for one in json.loads(index.read_text())] == ["two"]
+
+
+@pytest.mark.parametrize("name", ["low  hum", "\U0001f469\u200d\U0001f680 fog", " hum "])
+def test_a_name_that_is_shown_otherwise_is_found_as_it_is_written(
+    cli: Cli, vae_file: Path, index: Path, name: str
+) -> None:
+    written(index, [entry(name, seed=4)])
+    shown = json.loads(cli("presets", "list", vae_file, "--json").out)[0]["name"]
+    for called in (name, shown):
+        assert cli("presets", "show", vae_file, called).code == 0
+
+
+def test_a_warning_of_the_file_comes_once(cli: Cli, vae_file: Path, index: Path) -> None:
+    written(index, [entry("good"), entry("bad", seed=-1)])
+    assert (
+        len([line for line in cli("presets", "rename", vae_file, "good", "better").errors if "left out" in line]) == 1
+    )
+
+
+def test_a_link_to_a_file_of_presets_stays_one(cli: Cli, vae_file: Path, index: Path, tmp_path: Path) -> None:
+    real = written(tmp_path / "synced" / "presets.json", [entry("Deep")])
+    index.parent.mkdir()
+    index.symlink_to(real)
+    assert cli("presets", "save", vae_file, "new", "--slider", "0:1").code == 0
+    assert index.is_symlink()
+    assert [one["name"] for one in json.loads(real.read_text())] == ["Deep", "new"]
+
+
+def test_a_preset_without_a_name_is_not_passed_over_in_silence(cli: Cli, vae_file: Path) -> None:
+    assert cli("generate", vae_file, "--preset", "").code == 2
+
+
+def test_a_seed_of_a_preset_that_is_too_large_for_the_count_is_not_blamed_on_seed(
+    cli: Cli, vae_file: Path, index: Path
+) -> None:
+    written(index, [entry("last", seed=2**63 - 1)])
+    result = cli("generate", vae_file, "--preset", "last", "-n", 2)
+    assert (result.code, len(result.errors)) == (2, 1)
+    assert "--count" in result.err
+
+
+def test_files_of_models_without_ids_are_told_apart_by_the_models_bytes(cli: Cli, tmp_path: Path) -> None:
+    models = []
+    for weights in (3, 7):
+        contents = vae_contents(weights=weights, name=f"m{weights}")
+        del contents["metadata"]["model_id"]
+        models.append(save(contents, tmp_path / f"m{weights}.distill"))
+    file = cli("generate", models[0], *SHORT, "--slider", "0:5", "-s", 1).files[0]
+    assert cli("presets", "save", models[0], "own", "--from", file).code == 0
+    line = "Error: m3-1.wav was made by another model than m7."
+    said(cli("presets", "save", models[1], "other", "--from", file), 1, line)
+
+
+def test_what_a_preset_cannot_keep_of_a_file_is_told(cli: Cli, vae_file: Path) -> None:
+    file = cli("generate", vae_file, *SHORT, "--slider", "0:5", "--evolution", 0.1).files[0]
+    result = cli("presets", "save", vae_file, "found", "--from", file)
+    assert result.errors[0] == "Warning: --from: a preset keeps sliders and seed. Its sound needs --evolution too."
+
+
+@pytest.mark.parametrize("at", ["1e999", "1.9", '"3"', "null", "[1]"])
+def test_positions_of_a_sidecar_that_are_none_are_one_line(cli: Cli, vae_file: Path, at: str) -> None:
+    sidecar = cli("generate", vae_file, *SHORT, "--slider", "0:5").files[0].with_suffix(".json")
+    sidecar.write_text(sidecar.read_text().replace('"slider 0": 5.0', f'"slider 0": {at}'))
+    result = cli("presets", "save", vae_file, "x", "--from", sidecar)
+    assert (result.code, len(result.errors)) == (1, 1)
+    assert "does not say where sliders stood" in result.err

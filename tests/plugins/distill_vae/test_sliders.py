@@ -142,14 +142,14 @@ def test_what_has_nothing_to_act_on_is_one_warning(cli: Cli, vae_file: Path, fla
 def test_a_model_without_sliders_warns_and_takes_random_latents(cli: Cli, tmp_path: Path, sliders: int | None) -> None:
     path = save(vae_contents(sliders=sliders), tmp_path / "m.distill")
     plain = cli("generate", path, *SHORT, "-o", "plain").files[0]
-    result = cli("generate", path, *SHORT, "--slider", "0:5", "--randomize-sliders")
+    result = cli("generate", path, *SHORT, "--slider", "0:5", "--randomize-sliders", "--evolution", 0.1)
     assert (result.code, result.errors) == (
-        0, ["Warning: --slider, --randomize-sliders: this model has no sliders. Random latents."]
+        0, ["Warning: --slider, --randomize-sliders, --evolution: this model has no sliders. Random latents."]
     )  # fmt: skip
     assert result.files[0].read_bytes() == plain.read_bytes()
     listed = cli("sliders", path)
     assert (listed.code, listed.out, listed.errors) == (
-        1, "", ["Error: fog has no sliders: it was saved without latent analysis."]
+        1, "", ["Error: fog has no sliders: no latent analysis was saved with it, or it found none."]
     )  # fmt: skip
 
 
@@ -245,3 +245,47 @@ def test_the_real_model_lists_its_seventeen_sliders(cli: Cli, reference: Path) -
     assert (listed[0]["safe"], listed[0]["variance"]) == ([-10, 8], pytest.approx(0.0808, abs=1e-4))
     assert listed[3]["suggested_label"] == "zero_crossing_rate"
     assert sum(one["variance"] for one in listed) < 1
+
+
+def nested() -> list[object]:
+    found: list[object] = []
+    found.append(found)
+    return found * 3
+
+
+@pytest.mark.parametrize(
+    "figures", [np.array(1.0), [10**400] * 3, nested(), ["x"] * 3, [np.nan] * 3, [True] * 3, 7],
+    ids=["scalar", "too large", "endless", "text", "nan", "truth", "number"],
+)  # fmt: skip
+def test_correlations_that_are_none_are_left_out(cli: Cli, tmp_path: Path, figures: object) -> None:
+    contents = vae_contents()
+    contents["latent_analysis"]["feature_correlations"] = {"odd": figures, "rms_energy": [0.2, -0.4, 0.1]}
+    path = save(contents, tmp_path / "m.distill")
+    assert [list(one["correlations"]) for one in json.loads(cli("sliders", path, "--json").out)] == [["rms_energy"]] * 3
+    assert cli("generate", path, *SHORT).code == 0
+
+
+def test_names_with_dollars_are_drawn_as_they_are(cli: Cli, tmp_path: Path) -> None:
+    contents = vae_contents(name="cost 5$ or _^ 6$")
+    contents["latent_analysis"]["component_labels"] = [r"$\frac{$", "a", "b"]
+    assert cli("sliders", save(contents, tmp_path / "m.distill"), "--plot", "out.png").code == 0
+
+
+def test_a_decoder_that_gives_no_finite_spectrum_is_not_drawn(cli: Cli, tmp_path: Path) -> None:
+    contents = vae_contents()
+    contents["model_state_dict"]["decoder.fc.weight"][0, 0] = float("nan")
+    result = cli("sliders", save(contents, tmp_path / "m.distill"), "--plot", "out.png")
+    assert (result.code, result.errors) == (
+        1, ["Error: fog gives spectra that are not finite: its weights are damaged."]
+    )  # fmt: skip
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_where_sliders_stood_is_in_the_stats(cli: Cli, vae_file: Path) -> None:
+    result = cli("generate", vae_file, *SHORT, "--slider", "0:3", "--stats")
+    assert (result.code, result.err) == (0, "fog-1.wav: slider 0 3\n")
+
+
+@pytest.mark.parametrize("position", ["0:1_0", "1:\u0663", "\u0661:3"])
+def test_only_plain_digits_are_a_position(cli: Cli, vae_file: Path, position: str) -> None:
+    assert cli("generate", vae_file, *SHORT, "--slider", position).code == 2
