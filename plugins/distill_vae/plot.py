@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from distill import outputs
+from distill.audio import pictures
 from distill.errors import DistillError, DistillWarning, NotFiniteError, RequestError
 from distill_vae.labels import Labels
 from distill_vae.latents import Sliders
@@ -55,10 +55,7 @@ def check(path: Path) -> None:
         raise DistillError(f"--plot: there is no folder {path.parent}.")
     if path.exists():
         raise DistillError(f"--plot: {path} is there already. Give another name.")
-    try:
-        importlib.import_module("matplotlib.figure")
-    except ImportError as error:
-        raise DistillError("--plot needs matplotlib. Install it: pip install 'distill[plot]'.") from error
+    pictures.check()
 
 
 def sweep(vae: Vae, sliders: Sliders, index: int) -> Sweep:
