@@ -38,6 +38,17 @@ def test_every_package_is_listed_for_installation() -> None:
     assert sorted(config["options"]["packages"].split()) == packages()
 
 
+def test_every_file_that_comes_along_is_listed_for_installation() -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    listed = config["options.package_data"]
+    data = sorted(p for p in (ROOT / "distill").rglob("data/*") if p.is_file())
+    assert data
+    for path in data:
+        package = ".".join(path.parents[1].relative_to(ROOT).parts)
+        assert any(path.match(pattern) for pattern in listed[package].split()), path
+
+
 def test_the_bundled_plugins_are_found_by_entry_points_of_the_one_distribution() -> None:
     points = importlib.metadata.distribution("distill").entry_points.select(group="distill")
     assert {p.name: p.value for p in points} == {"vae": "distill_vae", "vqvae": "distill_vqvae"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -32,15 +32,3 @@ def average(values: Sequence[Averaged], shares: Sequence[float]) -> Averaged:
     for value, share in zip(values[1:], shares[1:], strict=True):
         mean = mean + share * (value - first)
     return mean
-
-
-def cut(blocks: Iterable[NDArray[np.float32]], size: int, samples: int) -> Iterator[NDArray[np.float32]]:
-    """`blocks [channels, any]` cut anew: each `[channels, size]`, the last as long as makes `samples` in all."""
-    waiting: NDArray[np.float32] | None = None
-    for block in blocks:
-        waiting = block if waiting is None else np.concatenate([waiting, block], axis=1)
-        while samples > 0 and waiting.shape[1] >= min(size, samples):
-            taken = min(size, samples)
-            yield waiting[:, :taken]
-            waiting = waiting[:, taken:]
-            samples -= taken

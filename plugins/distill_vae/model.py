@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from distill import CheckpointHeader, Generation, GenerationRequest, GenerativeModel
 from distill.audio import resampling
+from distill.audio.blocks import cut
 from distill.audio.inversion import invert
 from distill.audio.stitching import overlap_add
 from distill.errors import CheckpointError, DistillWarning
 from distill.seeding import stream
 from distill.text import clean
-from distill_vae.blending import average, cut, shares
+from distill_vae.blending import average, shares
 from distill_vae.headers import version_1
 from distill_vae.networks import Vae
 

@@ -1,0 +1,26 @@
+"""A stream of sound cut anew into blocks of one size, so that nothing after it depends on how it came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def cut(blocks: Iterable[NDArray[np.float32]], size: int, samples: int | None = None) -> Iterator[NDArray[np.float32]]:
+    """`blocks [channels, any]` cut anew: each `[channels, size]`, the last one as long as is left.
+
+    With `samples`, as long as makes so many in all; what comes after them is left out.
+    """
+    waiting: list[NDArray[np.float32]] = []
+    held = given = 0
+    for block in blocks:
+        waiting.append(block if samples is None else block[:, : samples - given - held])
+        held += waiting[-1].shape[1]
+        while held >= (taken := size if samples is None else min(size, samples - given)) > 0:
+            joined = waiting[0] if len(waiting) == 1 else np.concatenate(waiting, axis=1)
+            yield joined[:, :taken]
+            waiting, held, given = [joined[:, taken:]], held - taken, given + taken
+    if held:
+        yield np.concatenate(waiting, axis=1)
