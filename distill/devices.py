@@ -17,18 +17,24 @@ def choose(name: str) -> str:
 
     Raises `RequestError` naming those present, where the one asked for is not.
     """
+    found = present()
+    if name == "auto":
+        return found[0]
+    if name not in found:
+        raise RequestError(f"--device: this machine has no {name}; it has {', '.join(found)}.")
+    return name
+
+
+def present() -> list[str]:
+    """The devices that this machine has, the fastest first."""
     import torch
 
-    present = ["cpu"]
+    found = ["cpu"]
     if torch.backends.mps.is_available():
-        present.insert(0, "mps")
+        found.insert(0, "mps")
     if torch.cuda.is_available():
-        present.insert(0, "cuda")
-    if name == "auto":
-        return present[0]
-    if name not in present:
-        raise RequestError(f"--device: this machine has no {name}; it has {', '.join(present)}.")
-    return name
+        found.insert(0, "cuda")
+    return found
 
 
 def threads() -> int:

@@ -6,15 +6,19 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from distill.concurrency import UnwantedError
 from distill.errors import DistillError
 from distill.text import clean
+
+SIDECAR = ".json"
 
 
 def prepare(directory: Path) -> None:
@@ -56,12 +60,20 @@ class Drafts:
             raise UnwantedError
         return path
 
-    def publish(self, draft: Path, stem: str, suffix: str, describe: Callable[[Path], dict[str, Any]]) -> Path:
-        """What `publish` does, for a draft that is not needed after that."""
-        path = publish(draft, stem, suffix, describe)
-        draft.unlink()
-        self._paths.remove(draft)
+    def publish(
+        self, draft: Path, stem: str, suffix: str, describe: Callable[[Path], dict[str, Any]],
+        beside: Mapping[str, Path], overwrite: bool,
+    ) -> Path:  # fmt: skip
+        """What `publish` does, for drafts that are not needed after that."""
+        path = publish(draft, stem, suffix, describe, beside, overwrite)
+        for used in (draft, *beside.values()):
+            self.discard(used)
         return path
+
+    def discard(self, draft: Path) -> None:
+        """Remove a draft that is not needed any more."""
+        draft.unlink(missing_ok=True)
+        self._paths.discard(draft)
 
     def __enter__(self) -> Drafts:
         return self
@@ -72,29 +84,120 @@ class Drafts:
             path.unlink(missing_ok=True)
 
 
-def publish(audio: Path, stem: str, suffix: str, describe: Callable[[Path], dict[str, Any]]) -> Path:
-    """Give the finished file `audio` its name in its folder, then put its sidecar beside it; return the new path.
+def publish(
+    audio: Path,
+    stem: str,
+    suffix: str,
+    describe: Callable[[Path], dict[str, Any]],
+    beside: Mapping[str, Path] = MappingProxyType({}),
+    overwrite: bool = False,
+) -> Path:
+    """Give the finished file `audio` its name in its folder, then those `beside` it, by suffix, then its sidecar.
 
-    The name is `stem`, or `stem-2`, `stem-3`, ... where it is in use by an audio file or a sidecar. Two
-    processes that want one name both get one. `describe` makes the sidecar's contents from the path.
+    The name is `stem`, or `stem-2`, `stem-3`, ... where one of these names is in use. Two processes that want one name
+    both get one. With `overwrite` it is `stem`, and what was there is replaced, unless the sidecar of that name is of
+    another file. `describe` makes the sidecar's contents from the path, which is returned.
     """
-    _sync(audio)
+    for path in (audio, *beside.values()):
+        _sync(path)
     for number in count(1):
         path = audio.with_name(f"{stem}{f'-{number}' if number > 1 else ''}{suffix}")
-        sidecar = path.with_suffix(".json")
-        if sidecar.exists() or not place(audio, path):
+        targets = {path: audio, **{path.with_suffix(s): draft for s, draft in beside.items()}}
+        sidecar = path.with_suffix(SIDECAR)
+        if overwrite:
+            _refuse_folders(targets)
+            is_free = not sidecar.exists() or _described(sidecar).get("file") == path.name
+        else:
+            is_free = not any(name.exists() for name in (*targets, sidecar))
+        if not is_free:
             continue
-        try:
-            with temporary(audio.parent) as draft:
-                draft.write_bytes(to_json(describe(path)))
-                _sync(draft)
-                if place(draft, sidecar):
-                    return path
-        except BaseException:
-            path.unlink()
-            raise
-        path.unlink()  # another process took the sidecar's name in between: ours is the next number
+        with temporary(audio.parent) as draft:
+            draft.write_bytes(to_json(describe(path)))
+            _sync(draft)
+            if overwrite:
+                _replace_all(targets, sidecar, draft)
+                return path
+            if _place_all({**targets, sidecar: draft}):
+                return path
     raise AssertionError("count() does not end")
+
+
+def _place_all(drafts: Mapping[Path, Path]) -> bool:
+    """Place every draft under its name, in order; where one is in use, none of them, and False."""
+    placed: list[Path] = []
+    try:
+        for path, draft in drafts.items():
+            if not place(draft, path):  # another process took it in between
+                break
+            placed.append(path)
+    except BaseException:
+        _remove(placed)
+        raise
+    if len(placed) == len(drafts):
+        return True
+    _remove(placed)
+    return False
+
+
+def _replace_all(drafts: Mapping[Path, Path], sidecar: Path, described: Path) -> None:
+    """Put every draft in place of what has its name, then what is `described` in place of the old `sidecar`.
+
+    The old sidecar and its picture, which are of the old file, are out of the way while that is done; they are put back
+    where nothing comes of it.
+    """
+    directory = sidecar.parent
+    old = [sidecar, *(directory / name for name in [_described(sidecar).get("picture")] if isinstance(name, str))]
+    with ExitStack() as stack:
+        ready = {path: stack.enter_context(temporary(directory)) for path in (*drafts, sidecar)}
+        for path, draft in {**drafts, sidecar: described}.items():
+            _link_or_copy(draft, ready[path])
+        aside = {path: stack.enter_context(temporary(directory)) for path in old if path.parent == directory}
+        first, *_ = drafts
+        try:
+            for path, kept in aside.items():
+                if path.is_file():
+                    path.rename(kept)
+            ready[first].replace(first)
+        except BaseException:
+            for path, kept in aside.items():
+                if kept.exists():
+                    kept.rename(path)
+            raise
+        for path in (*list(drafts)[1:], sidecar):
+            ready[path].replace(path)
+
+
+def _refuse_folders(paths: Iterable[Path]) -> None:
+    for path in paths:
+        if path.is_dir():
+            raise DistillError(f"--overwrite: {clean(str(path), 200)} is a folder. Give another --name.")
+
+
+def _described(sidecar: Path) -> dict[str, Any]:
+    """What the sidecar at a path says; nothing where there is none, or it is another kind of file."""
+    try:
+        said = json.loads(sidecar.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
+
+
+def today() -> str:
+    """The date, 2026-01-31: that of `SOURCE_DATE_EPOCH` in the environment where it is set, for builds that repeat."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if not epoch:
+        return datetime.now().astimezone().date().isoformat()
+    try:
+        return datetime.fromtimestamp(int(epoch), UTC).date().isoformat()
+    except (ValueError, OverflowError, OSError) as error:
+        raise DistillError(
+            f"SOURCE_DATE_EPOCH in the environment is {clean(epoch)}, not a number of seconds."
+        ) from error
 
 
 def replace(path: Path, contents: bytes) -> None:
@@ -132,6 +235,14 @@ def place(source: Path, target: Path) -> bool:
                 return False
             copy.replace(target)
     return True
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    """Have `target`, a free name, hold what `source` does."""
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(source, target)
 
 
 def _sync(path: Path) -> None:

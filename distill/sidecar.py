@@ -1,24 +1,46 @@
-"""The sidecar, `NAME.json` beside an audio file: everything needed to know how it was made."""
+"""The sidecar, `NAME.json` beside an audio file and in its tags: everything needed to know how it was made.
+
+docs/sidecar.md has the schema.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import json
 import platform
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from distill import library
+from distill.audio.formats import OutputFormat
 from distill.checkpoint import CheckpointHeader
+from distill.output import Output
 from distill.registry import Claim
 from distill.text import clean
 
-SCHEMA = 1
+SCHEMA = 2
+TAG = "distill"
+"""The tag that holds it in an audio file."""
 
 
-def describe(made: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """The sidecar of the file at `path`; `made` says how it was made."""
-    return {"file": path.name, "schema": SCHEMA, **made}
+def beside(path: Path, made: Mapping[str, Any], timings: Mapping[str, float], picture: bool) -> dict[str, Any]:
+    """The sidecar of the file at `path`; `made` says how it was made, `timings` how many seconds that took.
+
+    `picture`: whether there is one beside it.
+    """
+    drawn = path.with_suffix(".png").name if picture else None
+    return {"file": path.name, "picture": drawn, "schema": SCHEMA, **made, "timings": dict(timings)}
+
+
+def embedded(made: Mapping[str, Any]) -> str:
+    """The sidecar as the file itself carries it: without its name and what differs from run to run.
+
+    Files travel further than folders do, so the user's own folder is `~` in it.
+    """
+    return json.dumps(_at_home({"schema": SCHEMA, **made}), separators=(",", ":"), ensure_ascii=True)
 
 
 def describe_program() -> dict[str, Any]:
@@ -28,6 +50,20 @@ def describe_program() -> dict[str, Any]:
         **{name: importlib.metadata.version(name) for name in packages},
         "python": platform.python_version(),
         "platform": platform.platform(),
+    }
+
+
+def describe_output(output: Output, form: OutputFormat) -> dict[str, Any]:
+    """What the files are made into."""
+    space = output.space
+    return {
+        "format": form.name,
+        "bit_depth": form.bit_depth,
+        "quality": form.quality,
+        "compression": form.compression,
+        "two_seeds": output.two_seeds,
+        "space": None if space is None else asdict(space) | {"hrtf": space.hrtf and describe_file(space.hrtf)},
+        "asked_tags": dict(output.tags),
     }
 
 
@@ -47,13 +83,40 @@ def describe_checkpoint(header: CheckpointHeader) -> dict[str, Any]:
     return {
         "name": header.name,
         "id": clean(model_id) if isinstance(model_id, str) else None,
-        "path": str(header.path.absolute()),
-        "sha256": _sha256(header.path),
+        **describe_file(header.path),
         "version": header.version,
         "model_type": clean(header.model_type) if header.model_type is not None else None,
     }
 
 
-def _sha256(path: Path) -> str:
+def describe_file(path: Path) -> dict[str, str]:
+    """Which file, byte for byte."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return {"path": str(path.absolute()), "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def from_home(value: Any) -> Any:
+    """`value`, plain data of an embedded sidecar, with the user's own folder for `~`."""
+    if isinstance(value, dict):
+        return {key: from_home(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [from_home(one) for one in value]
+    return str(library.expand(value)) if isinstance(value, str) and value.startswith("~/") else value
+
+
+def _at_home(value: Any) -> Any:
+    """`value`, plain data, with `~` for the user's own folder where a text begins with that."""
+    if isinstance(value, dict):
+        return {key: _at_home(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_at_home(one) for one in value]
+    home = _home()
+    return f"~{value[len(home) :]}" if home and isinstance(value, str) and value.startswith(f"{home}/") else value
+
+
+def _home() -> str | None:
+    """The user's own folder; None where there is none."""
+    try:
+        return str(Path.home())
+    except RuntimeError:
+        return None

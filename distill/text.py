@@ -26,6 +26,11 @@ def clean(value: object, limit: int = 80) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
+def has_control_characters(text: str) -> bool:
+    """Whether `text` has control characters other than tabs and ends of lines."""
+    return any(unicodedata.category(c) == "Cc" and c not in "\t\r\n" for c in text)
+
+
 def represent(value: object) -> str:
     """`repr(value)`, cut short while it is made: a few bytes of a hostile file can hold a value that never ends."""
     try:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import soundfile
@@ -20,50 +22,96 @@ from distill.text import clean
 BLOCK = 65536  # samples written or read at a time
 
 
+@dataclass(frozen=True)
+class Read:
+    """What a decoder finds in a file: its largest magnitude, `peak`, and the SHA-256 of its samples.
+
+    Those are interleaved and little-endian: int16 or, of 24 bits, int32 with 8 zero bits at the low end, where the file
+    has whole numbers, else float32.
+    """
+
+    peak: float
+    sha256: str
+
+
 class Spool:
     """Samples on disk between the model and the file, because a level can only be set once the last is known.
 
-    `file` is a temporary file, open for reading and writing. `peak` is the largest magnitude so far.
+    `path` is a file of its own. Used as a context while samples are added; they are read as often as wanted.
     """
 
-    def __init__(self, file: IO[bytes], channels: int) -> None:
-        self._file = file
+    def __init__(self, path: Path, channels: int) -> None:
+        self.path = path
         self._channels = channels
-        self.peak = 0.0
+
+    def __enter__(self) -> Spool:
+        self._file = self.path.open("wb")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
     def append(self, block: NDArray[np.float32]) -> None:
         """Add `block [channels, samples]`."""
         self._file.write(np.ascontiguousarray(block.T, dtype="<f4").tobytes())
-        self.peak = max(self.peak, float(np.abs(block).max(initial=0.0)))
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
-        """The samples again from the first, in blocks `[channels, samples]`."""
-        self._file.seek(0)
-        while data := self._file.read(BLOCK * self._channels * 4):
-            yield np.frombuffer(data, "<f4").reshape(-1, self._channels).T
+        """The samples from the first, in blocks `[channels, samples]`."""
+        with self.path.open("rb") as file:
+            while data := file.read(BLOCK * self._channels * 4):
+                yield np.frombuffer(data, "<f4").reshape(-1, self._channels).T
 
 
-def write(path: Path, blocks: Iterable[NDArray[np.float32]], form: OutputFormat, channels: int) -> float:
-    """Write `blocks [channels, samples]` to `path`, and read them back; return the largest magnitude a listener gets.
+def write(path: Path, blocks: Iterable[NDArray[np.float32]], form: OutputFormat, channels: int) -> None:
+    """Write `blocks [channels, samples]` to `path`.
 
     Equal blocks make equal files, byte for byte, in every format. Raises `DistillError` where the samples cannot all
     be written, as on a full disk.
     """
     kind = form.kind
     subtype = kind.subtypes[form.bit_depth]
-    try:
-        with soundfile.SoundFile(
-            _name(path), "w", form.sample_rate, channels, subtype=subtype, format=kind.container, **kind.encoder
-        ) as file:
-            for block in blocks:
-                for start in range(0, block.shape[1], BLOCK):
-                    file.write(block[:, start : start + BLOCK].T)
+    with (
+        _trouble_named(path),
+        soundfile.SoundFile(
+            _name(path), "w", form.sample_rate, channels, subtype=subtype, format=kind.container, **form.encoder
+        ) as file,
+    ):
+        for block in blocks:
+            for start in range(0, block.shape[1], BLOCK):
+                file.write(block[:, start : start + BLOCK].T)
+    with _trouble_named(path):
         _probe_room(path)
         if subtype == "FLOAT":
             _forget_peak_time(path)
-        elif subtype == "VORBIS":
+        elif kind.container == "OGG":
             _set_serial(path, 1)
-        return _peak(path)
+
+
+def read_back(
+    path: Path, form: OutputFormat, hear: Callable[[NDArray[np.float32]], object] = lambda block: None
+) -> Read:
+    """What a decoder finds in the file at `path`; `hear` is called with every block `[channels, samples]` of it.
+
+    Raises `DistillError` where it cannot be read, as one that did not fit on the disk.
+    """
+    dtype, full_scale = {"16-bit": ("int16", 2.0**15), "24-bit": ("int32", 2.0**31)}.get(
+        form.bit_depth or "", ("float32", 1.0)
+    )
+    digest, peak = hashlib.sha256(), 0.0
+    with _trouble_named(path), soundfile.SoundFile(_name(path)) as file:
+        for block in file.blocks(BLOCK, dtype=dtype, always_2d=True):
+            digest.update(block.astype(block.dtype.newbyteorder("<"), copy=False).tobytes())
+            samples = (block / full_scale).astype(np.float32, copy=False).T
+            peak = max(peak, float(np.abs(samples).max(initial=0.0)))
+            hear(samples)
+    return Read(peak, digest.hexdigest())
+
+
+@contextmanager
+def _trouble_named(path: Path) -> Iterator[None]:
+    """Have what goes wrong with the file at `path` raised as one line."""
+    try:
+        yield
     except (soundfile.LibsndfileError, OSError, AssertionError) as error:  # AssertionError: a short write
         reason = f" ({clean(str(error), 120)})" if str(error) else ""
         raise DistillError(
@@ -82,12 +130,6 @@ def _probe_room(path: Path) -> None:
         file.write(b"\0")
         file.flush()
         file.truncate(size)
-
-
-def _peak(path: Path) -> float:
-    """The largest magnitude that a decoder finds in an audio file (full scale 1.0)."""
-    with soundfile.SoundFile(_name(path)) as file:
-        return max((float(np.abs(block).max()) for block in file.blocks(BLOCK, dtype="float32")), default=0.0)
 
 
 def _name(path: Path) -> str | bytes:

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from distill.cli import generate
+from distill.cli import generate, replay
 from distill.cli import plugins as plugins_command
 from distill.cli.messages import fail, warn, warn_of_problems
 from distill.errors import INTERRUPTIONS, DistillError, DistillWarning, PluginError, Terminated, traceback_wanted
@@ -83,6 +83,7 @@ class _Program(click.Group):
         )
         self._plugins = plugins
         self.add_command(generate.command(plugins))
+        self.add_command(replay.command(plugins))
         self.add_command(plugins_command.command(plugins))
         self._owners = plugins.register_commands(self)
 

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import sys
-from collections.abc import Mapping
-from contextlib import redirect_stdout
-from dataclasses import asdict
+import tempfile
+from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 import click
 from click.core import ParameterSource
 
-from distill import library, options, outputs, registry, startup
-from distill.audio.formats import BIT_DEPTHS, FORMATS
+from distill import library, options, registry, startup
+from distill.cli import output, running
 from distill.cli.messages import warn, warn_of_problems
 from distill.devices import DEVICES, PRECISIONS
 from distill.plugins import Declared, Plugins
-from distill.text import clean
-
-if TYPE_CHECKING:
-    from distill.generation import GeneratedFile
 
 MAX_SEED = 2**63 - 1
 
@@ -34,7 +30,11 @@ def command(plugins: Plugins) -> click.Command:
 
 
 def own_parameters() -> list[click.Parameter]:
-    """The argument, and the options that every model understands."""
+    """The argument, and the options that every model understands, those of the files among them."""
+    return [*_making_parameters(), *output.parameters()]
+
+
+def _making_parameters() -> list[click.Parameter]:
     return [
         click.Argument(["model"]),
         options.number("--duration", "-d", default=10.0, low=0.001, high=86400.0, unit="s", metavar="SECONDS",
@@ -42,14 +42,6 @@ def own_parameters() -> list[click.Parameter]:
         options.number("--seed", "-s", default=None, low=0, high=MAX_SEED, integer=True, default_means="default random",
                        help="The file with this seed; file i of a batch has seed N + i."),
         options.number("--count", "-n", default=1, low=1, high=1_000_000, integer=True, help="How many files."),
-        click.Option(["--output-dir", "-o"], type=click.Path(file_okay=False, path_type=Path), default=Path(),
-                     metavar="DIR", help="Folder for the files, made if missing.  [default: this folder]"),
-        click.Option(["--format", "-f"], type=click.Choice(list(FORMATS)), default="wav",
-                     help="Kind of audio file.  [default wav]"),
-        options.number("--sample-rate", default=None, low=8000, high=192000, integer=True, unit="Hz", metavar="HZ",
-                       default_means="default the model's own", help="Sample rate of the files."),
-        click.Option(["--bit-depth"], type=click.Choice(BIT_DEPTHS),
-                     help="Sample format of WAV and FLAC files.  [default 24-bit]"),
         click.Option(["--device"], type=click.Choice(DEVICES), default="auto",
                      help="Where to compute; auto takes a GPU if there is one.  [default auto]"),
         options.number("--batch-size", default=None, low=1, high=1_000_000, integer=True,
@@ -75,7 +67,7 @@ class _GenerateCommand(click.Command):
             params=self._own,
             help="Generate audio files with MODEL, the path of a checkpoint.\n\n"
             "The path of each finished file is printed on a line of its own. Beside it lies NAME.json, which says how "
-            "the file was made. Files in place are never overwritten: a name in use gets a number.",
+            "the file was made. Files in place stay as they are: a name in use gets a number, unless --overwrite.",
         )
 
     @cached_property
@@ -92,8 +84,8 @@ class _GenerateCommand(click.Command):
         return super().make_context(*arguments, **keywords)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        own = [parameter for parameter in self._own if isinstance(parameter, click.Option)]
-        sections = {"Options for every model": own}
+        sections: dict[str, Sequence[click.Parameter]]
+        sections = {"Options for every model": _making_parameters(), "Options for the files": output.parameters()}
         sections |= {f"Options for models of plugin {n}": d.options for n, d in self._brought.items() if d.options}
         for title, options_ in sections.items():
             records = [record for option in options_ if (record := option.get_help_record(ctx)) is not None]
@@ -130,50 +122,30 @@ def _generate_to(results: TextIO | None, plugins: Plugins, brought: dict[str, De
         hint = "--seed" if given_seed else "--count"
         raise click.BadParameter(f"{seed} is too large: the last file's seed would exceed {MAX_SEED}.", param_hint=hint)
 
+    to_stdout = values["output_dir"] == output.STDOUT
+    if to_stdout:
+        output.check_stdout(values | {"json": json}, results is not None and results.isatty())
+    asked = output.output(values)
     with startup.importing():
         import torch  # noqa: F401 - by what is imported next and by the model
 
-        from distill.cli.progress import Bar
-        from distill.generation import Job, generate
+        from distill.generation import Job
 
-    job = Job(
-        claim=claim,
-        options=settings.options,
-        seed=seed,
-        duration=values["duration"],
-        count=values["count"],
-        directory=values["output_dir"],
-        format=values["format"],
-        sample_rate=values["sample_rate"],
-        bit_depth=values["bit_depth"],
-        device=values["device"],
-        precision=values["precision"],
-        batch_size=values["batch_size"],
-        distribution=plugins.distribution(claim.plugin),
-        models=settings.models,
-    )
-    finished: list[GeneratedFile] = []
-    bar = Bar(job.count, quiet)
-    try:
-        for made in generate(job, bar.show):
-            bar.close()
-            finished.append(made)
-            if not json and results is not None:
-                click.echo(os.fsencode(made.file), file=results)
-            if stats and made.stats:
-                click.echo(f"{clean(Path(made.file).name)}: {_shown(made.stats)}", err=True)
-        if stats and not made.stats:
-            warn(f"--stats is not supported for {claim.loader.kind} models. Ignored.")
-    finally:
-        bar.close()
-        if json and results is not None:
-            without = () if stats else ("stats",)
-            described = [{k: v for k, v in asdict(f).items() if k not in without} for f in finished]
-            click.echo(outputs.to_json(described), file=results, nl=False)
-
-
-def _shown(stats: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:.4g}" for name, value in stats.items())
+    with tempfile.TemporaryDirectory() if to_stdout else nullcontext(asked.directory) as directory:
+        job = Job(
+            claim=claim,
+            options=settings.options,
+            seed=seed,
+            duration=values["duration"],
+            count=values["count"],
+            output=replace(asked, directory=Path(directory)),
+            device=values["device"],
+            precision=values["precision"],
+            batch_size=values["batch_size"],
+            distribution=plugins.distribution(claim.plugin),
+            models=settings.models,
+        )
+        running.run(job, results, json=json, stats=stats, quiet=quiet, sound_only=to_stdout)
 
 
 def _given(brought: dict[str, Declared]) -> dict[str, str]:

@@ -15,9 +15,13 @@ class Bar:
         # None: tqdm is silent unless stderr is a terminal. There may be no stderr at all.
         self._disable = True if quiet or sys.stderr is None else None
         self._bar: tqdm[None] | None = None
+        self._index = -1
 
     def show(self, index: int, done: int, total: int) -> None:
         """Show that file `index` (from 0) has `done` of `total` chunks."""
+        if index != self._index:
+            self.close()
+            self._index = index
         if self._bar is None:
             self._bar = tqdm(
                 total=total,

@@ -124,7 +124,7 @@ def test_drafts_without_a_name_are_removed_in_the_end(tmp_path: Path) -> None:
         named.write_bytes(b"named")
         nameless.write_bytes(b"nameless")
         assert not unwritten.exists()
-        assert drafts.publish(named, "a", ".wav", lambda path: {}) == tmp_path / "a.wav"
+        assert drafts.publish(named, "a", ".wav", lambda path: {}, {}, False) == tmp_path / "a.wav"
         assert not named.exists()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "a.wav"]
     assert (tmp_path / "a.wav").read_bytes() == b"named"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import resource
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from distill.audio.files import BLOCK, Spool, write
+from distill.audio.files import BLOCK, Spool, read_back, write
 from distill.audio.formats import FORMATS, output_format
 from distill.errors import DistillError
 
@@ -30,7 +31,18 @@ def wave(channels: int, samples: int = 30011) -> NDArray[np.float32]:
 
 def test_the_peak_is_that_of_the_samples(tmp_path: Path) -> None:
     form = output_format("wav", 48000, "32-bit-float")
-    assert write(tmp_path / "a", [wave(2)], form, 2) == np.abs(wave(2)).max()
+    write(tmp_path / "a", [wave(2)], form, 2)
+    assert read_back(tmp_path / "a", form).peak == np.abs(wave(2)).max()
+
+
+@pytest.mark.parametrize(("name", "depth"), KINDS)
+def test_what_is_read_back_is_heard_and_told_by_its_hash(tmp_path: Path, name: str, depth: str | None) -> None:
+    path = written(tmp_path / "a", name, depth, wave(2))
+    heard: list[NDArray[np.float32]] = []
+    read = read_back(path, output_format(name, 48000, depth), heard.append)
+    dtype = {"16-bit": "int16", "24-bit": "int32"}.get(depth or "", "float32")
+    assert read.sha256 == hashlib.sha256(soundfile.read(path, dtype=dtype)[0].tobytes()).hexdigest()
+    np.testing.assert_array_equal(np.concatenate(heard, axis=1).T, soundfile.read(path, dtype="float32")[0])
 
 
 def written(path: Path, name: str, depth: str | None, samples: NDArray[np.float32], block: int = 4096) -> Path:
@@ -106,21 +118,21 @@ def test_every_page_of_an_ogg_file_has_serial_1_and_a_right_checksum(tmp_path: P
     assert again == data
 
 
-def test_a_spool_gives_back_what_it_was_given_in_blocks() -> None:
+def test_a_spool_gives_back_what_it_was_given_in_blocks(tmp_path: Path) -> None:
     samples = wave(2, 3 * BLOCK + 17)
-    spool = Spool(io.BytesIO(), 2)
-    for i in range(0, samples.shape[1], 5000):
-        spool.append(samples[:, i : i + 5000])
-    assert spool.peak == np.abs(samples).max()
+    with Spool(tmp_path / "spool", 2) as spool:
+        for i in range(0, samples.shape[1], 5000):
+            spool.append(samples[:, i : i + 5000])
     for _ in range(2):  # as often as wanted
         blocks = list(spool.blocks())
         assert max(b.shape[1] for b in blocks) == BLOCK
         np.testing.assert_array_equal(np.concatenate(blocks, axis=1), samples)
 
 
-def test_an_empty_spool_is_silent() -> None:
-    spool = Spool(io.BytesIO(), 1)
-    assert (spool.peak, list(spool.blocks())) == (0.0, [])
+def test_an_empty_spool_gives_nothing(tmp_path: Path) -> None:
+    with Spool(tmp_path / "spool", 1) as spool:
+        pass
+    assert list(spool.blocks()) == []
 
 
 @contextmanager
@@ -143,7 +155,7 @@ def test_a_full_disk_is_one_line(tmp_path: Path, name: str, depth: str | None, m
         room_for(size - missing),
         pytest.raises(DistillError, match=r"^A file in .* could not be written.*Is the disk full\?$"),
     ):
-        written(tmp_path / "cut", name, depth, noise)
+        read_back(written(tmp_path / "cut", name, depth, noise), output_format(name, 48000, depth))
 
 
 def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from checkpoints import save, vae_contents
 from matplotlib.image import imread
 from program import Cli
+from sidecars import sound_of
 
 from distill.checkpoint import read_header
 from distill_vae.networks import Vae
@@ -110,7 +111,7 @@ def test_a_drawn_file_is_the_file_of_its_positions(cli: Cli, vae_file: Path) -> 
     drawn = cli("generate", vae_file, *SHORT, "--randomize-sliders", "-o", "drawn").files[0]
     stood = json.loads(drawn.with_suffix(".json").read_text())["stats"]
     flags = (word for name, at in stood.items() for word in ("--slider", f"{name.split()[1]}:{at:g}"))
-    assert cli("generate", vae_file, *SHORT, *flags, "-o", "set").files[0].read_bytes() == drawn.read_bytes()
+    assert sound_of(cli("generate", vae_file, *SHORT, *flags, "-o", "set").files[0]) == sound_of(drawn)
 
 
 def test_evolution_is_how_far_a_file_wanders(cli: Cli, vae_file: Path) -> None:
@@ -135,7 +136,7 @@ def test_what_has_nothing_to_act_on_is_one_warning(cli: Cli, vae_file: Path, fla
     plain = cli("generate", vae_file, *SHORT, "-o", "plain").files[0]
     result = cli("generate", vae_file, *SHORT, *flags)
     assert (result.code, result.errors) == (0, [f"Warning: {said}"])
-    assert result.files[0].read_bytes() == plain.read_bytes()
+    assert sound_of(result.files[0]) == sound_of(plain)
 
 
 @pytest.mark.parametrize("sliders", [None, 0])
@@ -146,7 +147,7 @@ def test_a_model_without_sliders_warns_and_takes_random_latents(cli: Cli, tmp_pa
     assert (result.code, result.errors) == (
         0, ["Warning: --slider, --randomize-sliders, --evolution: this model has no sliders. Random latents."]
     )  # fmt: skip
-    assert result.files[0].read_bytes() == plain.read_bytes()
+    assert sound_of(result.files[0]) == sound_of(plain)
     listed = cli("sliders", path)
     assert (listed.code, listed.out, listed.errors) == (
         1, "", ["Error: fog has no sliders: no latent analysis was saved with it, or it found none."]

@@ -1,0 +1,114 @@
+"""`distill replay`: make files again from their sidecars, and say whether they are the same."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from contextlib import nullcontext, redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from distill import library, outputs, registry, startup
+from distill.checkpoint import CheckpointHeader
+from distill.cli.generate import own_parameters
+from distill.cli.messages import warn, warn_of_problems
+from distill.cli.output import STDOUT
+from distill.errors import DistillError, RequestError
+from distill.plugins import Declared, Plugins
+from distill.text import clean
+
+if TYPE_CHECKING:
+    from distill.replay import Record
+
+
+def command(plugins: Plugins) -> click.Command:
+    """The command, which loads models with `plugins`."""
+    return click.Command(
+        "replay",
+        callback=lambda **values: _replay(plugins, **values),
+        params=[
+            click.Argument(["files"], nargs=-1, required=True,
+                           type=click.Path(exists=True, dir_okay=False, path_type=Path)),
+            click.Option(["--check"], is_flag=True, help="Keep nothing; say whether each comes out bit-identical."),
+            click.Option(["--model"], metavar="MODEL", help="The checkpoint, where it has moved."),
+            click.Option(["--output-dir", "-o"], type=click.Path(file_okay=False, path_type=Path), default=Path(),
+                         metavar="DIR", help="Folder for the files, made if missing.  [default: this folder]"),
+            click.Option(["--json"], is_flag=True, help="Print one JSON array."),
+            click.Option(["--quiet", "-q"], is_flag=True, help="No progress bar; warnings and errors stay."),
+        ],
+        help="Make files again, from their sidecars or from the audio files, which carry it in their tags.\n\n"
+        "The path of each is printed. Where one comes out other than it was, what has changed since is told: the "
+        "model, a version, the device. With --check that is exit code 1.",
+    )  # fmt: skip
+
+
+def _replay(plugins: Plugins, /, files: tuple[Path, ...], check: bool, **values: Any) -> None:
+    results = sys.stdout
+    with redirect_stdout(sys.stderr):  # what a plugin prints is no result
+        all_identical = _replay_to(results, plugins, files, check, **values)
+    if check and not all_identical:
+        raise click.exceptions.Exit(1)
+
+
+def _replay_to(
+    results: TextIO | None, plugins: Plugins, files: tuple[Path, ...], check: bool, model: str | None,
+    output_dir: Path, json: bool, quiet: bool,
+) -> bool:  # fmt: skip
+    """Make the files again; whether all of them are what they were."""
+    from distill import replay
+
+    if str(output_dir) == STDOUT:
+        raise RequestError("--output-dir -: files are made again in a folder, not on stdout.")
+    told = []
+    try:
+        for file in files:
+            record = replay.read(file)
+            with tempfile.TemporaryDirectory() if check else nullcontext(output_dir) as folder:
+                made, identical, changed = _again(plugins, record, model, Path(folder), quiet)
+            told.append({"file": str(file) if check else made, "identical": identical, "differences": changed})
+            shown = clean(file.name)
+            if not identical:
+                why = "; ".join(changed) or "nothing that is known to change it has changed"
+                warn(f"{shown} comes out other than it was. {why[0].upper()}{why[1:]}.")
+            if not json:
+                click.echo(f"{shown}: {'identical' if identical else 'different'}" if check else made, file=results)
+    finally:
+        if json:
+            click.echo(outputs.to_json(told), file=results, nl=False)
+    return all(one["identical"] for one in told)
+
+
+def _again(
+    plugins: Plugins, record: Record, model: str | None, folder: Path, quiet: bool
+) -> tuple[str, bool, list[str]]:
+    """Make the file of `record` in `folder`; its path, whether its sound is the same, and what has changed since."""
+    path = _found(record.model, "--model") if model is None else library.resolve(model)
+    try:
+        claim = registry.claim(plugins, registry.identify(plugins, path), record.loader)
+        others = [_other(plugins, other) for other in record.other_models]
+    finally:
+        warn_of_problems(plugins)
+    record.sha256  # noqa: B018 - raises where it is damaged, before anything is made
+    with startup.importing():
+        import torch  # noqa: F401 - by what is imported next and by the model
+
+        from distill import replay
+        from distill.cli import running
+
+    declared = plugins.generation_options(own_parameters()).get(claim.plugin, Declared())
+    job = replay.job(record, claim, declared, others, plugins.distribution(claim.plugin), folder)
+    [made] = running.run(job, None, quiet=quiet)
+    return made.file, *replay.compare(record, made.sidecar)
+
+
+def _other(plugins: Plugins, path: Path) -> CheckpointHeader:
+    return registry.identify(plugins, _found(path, ""))
+
+
+def _found(path: Path, option: str) -> Path:
+    if path.is_file():
+        return path
+    helps = f" Say where it is with {option}." if option else " Put it back."
+    raise DistillError(f"The model {clean(str(path), 200)} is not there any more.{helps}")

@@ -1,0 +1,43 @@
+"""How finished files are asked for: format, space, level, names, tags. Nothing heavy is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from distill.audio.space import Space
+
+NORMALIZATIONS = ("peak", "loudness", "batch", "none")
+"""What sets the level of a file: its own loudest sample, its loudness, the loudest sample of its batch, or nothing."""
+LUFS = -16.0
+NAME = "{model}-{seed}"
+OWN_TAGS = ("seed", "model", "loader", "distill")
+"""Tags that say how a file was made, which are not for others to set."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What to make of the sound that a model gives. None is the default of the format, or the model's own.
+
+    `name` is a template (`distill.naming`). `sample_rate` in Hz; `quality` 0 to 10; `compression` 0 to 8. `space` None:
+    the model's own channels. `two_seeds`: left and right are two files of a mono model. `lufs` counts where the level
+    is set by loudness; a `gain` that is given sets it instead. `tags` stand beside, or in place of, those that every
+    file gets. `plot`: a picture of each.
+    """
+
+    directory: Path = Path()
+    name: str = NAME
+    overwrite: bool = False
+    format: str = "wav"
+    sample_rate: int | None = None
+    bit_depth: str | None = None
+    quality: float | None = None
+    compression: int | None = None
+    space: Space | None = None
+    two_seeds: bool = False
+    normalize: str = "peak"
+    lufs: float = LUFS
+    gain: float | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    plot: bool = False
