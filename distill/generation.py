@@ -142,7 +142,7 @@ def _publish(
         naming.stem(job.output.name, fields),
         f".{form.name}",
         lambda path: sidecar.beside(path, described, draft.timings, draft.picture is not None),
-        {} if draft.picture is None else {".png": draft.picture},
+        {} if draft.picture is None else {outputs.PICTURE: draft.picture},
         job.output.overwrite,
     )
     return GeneratedFile(

@@ -19,6 +19,7 @@ from distill.errors import DistillError
 from distill.text import clean
 
 SIDECAR = ".json"
+PICTURE = ".png"
 
 
 def prepare(directory: Path) -> None:
@@ -146,12 +147,13 @@ def _replace_all(drafts: Mapping[Path, Path], sidecar: Path, described: Path) ->
     where nothing comes of it.
     """
     directory = sidecar.parent
-    old = [sidecar, *(directory / name for name in [_described(sidecar).get("picture")] if isinstance(name, str))]
+    picture = sidecar.with_suffix(PICTURE)
+    old = [sidecar, *([picture] if _described(sidecar).get("picture") == picture.name else [])]
     with ExitStack() as stack:
         ready = {path: stack.enter_context(temporary(directory)) for path in (*drafts, sidecar)}
         for path, draft in {**drafts, sidecar: described}.items():
             _link_or_copy(draft, ready[path])
-        aside = {path: stack.enter_context(temporary(directory)) for path in old if path.parent == directory}
+        aside = {path: stack.enter_context(temporary(directory)) for path in old}
         first, *_ = drafts
         try:
             for path, kept in aside.items():

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from distill import library
+from distill import library, outputs
 from distill.audio.formats import OutputFormat
 from distill.checkpoint import CheckpointHeader
 from distill.output import Output
@@ -31,7 +31,7 @@ def beside(path: Path, made: Mapping[str, Any], timings: Mapping[str, float], pi
 
     `picture`: whether there is one beside it.
     """
-    drawn = path.with_suffix(".png").name if picture else None
+    drawn = path.with_suffix(outputs.PICTURE).name if picture else None
     return {"file": path.name, "picture": drawn, "schema": SCHEMA, **made, "timings": dict(timings)}
 
 
