@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from disk import room_for
 from numpy.typing import NDArray
 
 from distill.audio.files import BLOCK, Spool, read_back, write
@@ -133,17 +131,6 @@ def test_an_empty_spool_gives_nothing(tmp_path: Path) -> None:
     with Spool(tmp_path / "spool", 1) as spool:
         pass
     assert list(spool.blocks()) == []
-
-
-@contextmanager
-def room_for(size: int) -> Iterator[None]:
-    """No file of this process can grow over `size` bytes: a write falls short, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("missing", [1, 100, 4000, 20_000])

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import resource
 import shutil
 import struct
 import subprocess
 import sys
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import mutagen
@@ -23,6 +21,7 @@ import mutagen.wave
 import numpy as np
 import pytest
 import soundfile
+from disk import room_for
 from mutagen.ogg import OggPage
 
 from distill.audio import id3, tags
@@ -394,17 +393,6 @@ def test_a_wav_that_would_exceed_4_gib_is_left_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(DistillError, match="^With its tags, the file would exceed the 4 GiB that a WAV file can have"):
         tags.write(path, "wav", STANDARD)
     assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
-
-
-@contextmanager
-def room_for(size: int) -> Iterator[None]:
-    """No file of this process can grow over `size` bytes: a write falls short, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("missing", [1, 100, 4000, 100_000])
