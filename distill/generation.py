@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from distill import devices, naming, outputs, sidecar
-from distill.audio import hrtf, pictures, tags
+from distill.audio import hrtf, pictures
 from distill.audio.formats import OutputFormat, check_length, output_format
 from distill.audio.space import Space
 from distill.checkpoint import CheckpointHeader
@@ -83,7 +83,6 @@ def generate(job: Job, progress: Progress) -> Iterator[GeneratedFile]:
         raise RequestError(
             "--overwrite: the files of a run would overwrite each other. Put {seed} or {index} in --name."
         )
-    tags.check(output.tags)
     if output.plot:
         pictures.check()
     if output.space is not None and output.space.mode == "binaural":
@@ -98,7 +97,7 @@ def generate(job: Job, progress: Progress) -> Iterator[GeneratedFile]:
         raise RequestError(f"--duration: {job.duration:g} s is less than one sample at {form.sample_rate} Hz.")
     check_length(form, samples, channels)
     precision = _precision(job, model, device)
-    date = job.date or outputs.today()
+    date = job.date or naming.today()
     made_by = {
         "program": sidecar.describe_program(),
         "model": sidecar.describe_model(job.claim, job.distribution),

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from distill import devices
 from distill.audio import levels, resampling, spatial
 from distill.audio.blocks import cut
+from distill.audio.files import BLOCK
 from distill.audio.formats import OutputFormat
 from distill.concurrency import in_order
 from distill.errors import NotFiniteError
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from distill.generation import Job, Progress
 
 T = TypeVar("T")
-BLOCK = 65536
 
 
 class Making:

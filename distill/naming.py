@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import string
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
-from distill.errors import RequestError
+from distill.errors import DistillError, RequestError
 from distill.text import clean, file_stem
 
 FIELDS = {
@@ -56,6 +58,19 @@ def stem(template: str, fields: Mapping[str, object]) -> str:
         for literal, name, spec, _ in string.Formatter().parse(template)
     ]
     return file_stem("".join(parts), LONGEST)
+
+
+def today() -> str:
+    """The date, 2026-01-31: that of `SOURCE_DATE_EPOCH` in the environment where it is set, for builds that repeat."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if not epoch:
+        return datetime.now().astimezone().date().isoformat()
+    try:
+        return datetime.fromtimestamp(int(epoch), UTC).date().isoformat()
+    except (ValueError, OverflowError, OSError) as error:
+        raise DistillError(
+            f"SOURCE_DATE_EPOCH in the environment is {clean(epoch)}, not a number of seconds."
+        ) from error
 
 
 def _refused(template: str, why: str) -> RequestError:

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from distill.audio import tags
 from distill.audio.space import Space
+from distill.errors import RequestError
+from distill.text import has_control_characters
 
 NORMALIZATIONS = ("peak", "loudness", "batch", "none")
 """What sets the level of a file: its own loudest sample, its loudness, the loudest sample of its batch, or nothing."""
@@ -14,6 +17,16 @@ LUFS = -16.0
 NAME = "{model}-{seed}"
 OWN_TAGS = ("seed", "model", "loader", "distill")
 """Tags that say how a file was made, which are not for others to set."""
+
+
+def check_tags(asked: Mapping[str, str]) -> None:
+    """Raise `RequestError` where one of these tags is not for anybody to ask for, or cannot be written."""
+    tags.check(asked)
+    for name, text in asked.items():
+        if name in OWN_TAGS:
+            raise RequestError(f"--tag: {name} says how the file was made; choose another key.")
+        if has_control_characters(text):
+            raise RequestError(f"--tag: the text of {name!r} has control characters.")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from types import MappingProxyType
@@ -131,7 +130,7 @@ def _place_all(drafts: Mapping[Path, Path]) -> bool:
             if not place(draft, path):  # another process took it in between
                 break
             placed.append(path)
-    except BaseException:
+    except BaseException:  # Ctrl+C too: no audio may stay without its sidecar
         _remove(placed)
         raise
     if len(placed) == len(drafts):
@@ -160,7 +159,7 @@ def _replace_all(drafts: Mapping[Path, Path], sidecar: Path, described: Path) ->
                 if path.is_file():
                     path.rename(kept)
             ready[first].replace(first)
-        except BaseException:
+        except BaseException:  # Ctrl+C too: the old file is still there, and its sidecar is the user's
             for path, kept in aside.items():
                 if kept.exists():
                     kept.rename(path)
@@ -187,19 +186,6 @@ def _described(sidecar: Path) -> dict[str, Any]:
 def _remove(paths: Iterable[Path]) -> None:
     for path in paths:
         path.unlink(missing_ok=True)
-
-
-def today() -> str:
-    """The date, 2026-01-31: that of `SOURCE_DATE_EPOCH` in the environment where it is set, for builds that repeat."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    if not epoch:
-        return datetime.now().astimezone().date().isoformat()
-    try:
-        return datetime.fromtimestamp(int(epoch), UTC).date().isoformat()
-    except (ValueError, OverflowError, OSError) as error:
-        raise DistillError(
-            f"SOURCE_DATE_EPOCH in the environment is {clean(epoch)}, not a number of seconds."
-        ) from error
 
 
 def replace(path: Path, contents: bytes) -> None:

@@ -91,8 +91,13 @@ def describe_checkpoint(header: CheckpointHeader) -> dict[str, Any]:
 
 def describe_file(path: Path) -> dict[str, str]:
     """Which file, byte for byte."""
+    return {"path": str(path.absolute()), "sha256": sha256(path)}
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
     with path.open("rb") as file:
-        return {"path": str(path.absolute()), "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def from_home(value: Any) -> Any:

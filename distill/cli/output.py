@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,10 @@ from distill.audio.formats import BEST_QUALITY, BIT_DEPTHS, FORMATS, MOST_COMPRE
 from distill.audio.space import MODES, WIDEST, Space
 from distill.cli.messages import warn
 from distill.errors import RequestError
-from distill.output import LUFS, NAME, NORMALIZATIONS, OWN_TAGS, Output
-from distill.text import clean, has_control_characters
+from distill.output import LUFS, NAME, NORMALIZATIONS, Output, check_tags
+from distill.text import clean
 
 STDOUT = "-"
-_KEY = re.compile(r"[a-z0-9_-]{1,40}")
 
 
 class Tag(click.ParamType[tuple[str, str]]):
@@ -30,15 +28,9 @@ class Tag(click.ParamType[tuple[str, str]]):
         if isinstance(value, tuple):
             return value
         key, equals, said = value.partition("=")
-        key = key.strip().lower()
-        if not equals or not _KEY.fullmatch(key):
-            allowed = "a key of up to 40 letters, digits, hyphens and underscores"
-            self.fail(f"{clean(value)!r} is not KEY=VALUE, {allowed} and any text.", param, ctx)
-        if key in OWN_TAGS:
-            self.fail(f"{key} says how the file was made; choose another key.", param, ctx)
-        if has_control_characters(said):
-            self.fail(f"{clean(value)!r} has control characters.", param, ctx)
-        return key, said
+        if not equals:
+            self.fail(f"{clean(value)!r} is not KEY=VALUE.", param, ctx)
+        return key.strip().lower(), said
 
 
 def parameters() -> list[click.Parameter]:
@@ -106,6 +98,7 @@ def output(values: Mapping[str, Any]) -> Output:
     for key, _ in asked:
         if [name for name, _ in asked].count(key) > 1:
             raise RequestError(f"--tag: {key} is given twice; once is allowed.")
+    check_tags(dict(asked))
     return Output(
         directory=Path(values["output_dir"]),
         name=values["name"],

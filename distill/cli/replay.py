@@ -6,7 +6,7 @@ import sys
 import tempfile
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 import click
 
@@ -17,10 +17,8 @@ from distill.cli.messages import warn, warn_of_problems
 from distill.cli.output import STDOUT
 from distill.errors import DistillError, RequestError
 from distill.plugins import Declared, Plugins
+from distill.record import Record, read
 from distill.text import clean
-
-if TYPE_CHECKING:
-    from distill.replay import Record
 
 
 def command(plugins: Plugins) -> click.Command:
@@ -57,14 +55,12 @@ def _replay_to(
     output_dir: Path, json: bool, quiet: bool,
 ) -> bool:  # fmt: skip
     """Make the files again; whether all of them are what they were."""
-    from distill import replay
-
     if str(output_dir) == STDOUT:
         raise RequestError("--output-dir -: files are made again in a folder, not on stdout.")
     told = []
     try:
         for file in files:
-            record = replay.read(file)
+            record = read(file)
             with tempfile.TemporaryDirectory() if check else nullcontext(output_dir) as folder:
                 made, identical, changed = _again(plugins, record, model, Path(folder), quiet)
             told.append({"file": str(file) if check else made, "identical": identical, "differences": changed})
@@ -90,7 +86,6 @@ def _again(
         others = [_other(plugins, other) for other in record.other_models]
     finally:
         warn_of_problems(plugins)
-    record.sha256  # noqa: B018 - raises where it is damaged, before anything is made
     with startup.importing():
         import torch  # noqa: F401 - by what is imported next and by the model
 
@@ -99,8 +94,11 @@ def _again(
 
     declared = plugins.generation_options(own_parameters()).get(claim.plugin, Declared())
     job = replay.job(record, claim, declared, others, plugins.distribution(claim.plugin), folder)
+    intact = replay.is_intact(record)
     [made] = running.run(job, None, quiet=quiet)
-    return made.file, *replay.compare(record, made.sidecar)
+    changed = [] if intact else ["the file has been changed since it was made"]
+    identical = intact and made.sidecar["audio"]["sha256"] == record.sha256
+    return made.file, identical, [*changed, *replay.differences(record, made.sidecar)]
 
 
 def _other(plugins: Plugins, path: Path) -> CheckpointHeader:

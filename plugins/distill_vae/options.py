@@ -61,11 +61,11 @@ def _whole(text: str) -> int | None:
     return int(text) if re.fullmatch(r"\s*[+-]?[0-9]{1,9}\s*", text) else None
 
 
-def slider() -> click.Option:
-    """`--slider`, repeatable."""
+def slider(default_means: str = "random latents") -> click.Option:
+    """`--slider`, repeatable; `default_means` says what it is to give none."""
     return click.Option(
         ["--slider"], type=SliderPosition(), multiple=True, metavar="INDEX:VALUE",
-        help="Set a slider of the latent space, by index or name; repeatable.  [-10 to 10; default random latents]",
+        help=f"Set a slider of the latent space, by index or name; repeatable.  [-10 to 10; default {default_means}]",
     )  # fmt: skip
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json as jsonlib
 import re
 import shlex
 import warnings
@@ -12,8 +10,9 @@ from typing import Any
 
 import click
 
-from distill import CheckpointHeader, options, outputs
+from distill import CheckpointHeader, options, outputs, sidecar
 from distill.errors import DistillError, DistillWarning, RequestError
+from distill.record import read
 from distill.tables import table
 from distill.text import clean
 from distill_vae.headers import version_1
@@ -84,7 +83,7 @@ def _show(model: str, name: str, json: bool) -> None:
     params=[
         click.Argument(["model"]),
         click.Argument(["name"]),
-        slider_option(),
+        slider_option("all at 0"),
         click.Option(["--preset"], metavar="NAME", help="Start from another preset; --slider changes single ones."),
         click.Option(
             ["--from", "made"], type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
@@ -151,18 +150,18 @@ def _delete(model: str, name: str) -> None:
 
 
 def _heard(made: Path, header: CheckpointHeader) -> Preset:
-    """Where the sliders of the model stood in a file that it `made`: a sidecar, or audio that has one beside it."""
-    path = made.with_suffix(".json")
-    shown = clean(str(path), 200)
+    """Where the sliders of the model stood in a file that it `made`: a sidecar, or audio that carries one."""
+    beside = made.with_suffix(outputs.SIDECAR)
+    shown = clean(str(beside), 200)
     try:
-        said = jsonlib.loads(path.read_bytes())
-        made_by, options = said["model"], said["options"]
-        stood = {key.removeprefix("slider "): at for key, at in said["stats"].items() if _SLIDER.fullmatch(key)}
-        preset = Preset.of({"name": "heard", "slider_positions": stood, "seed": said["seed"]}) if stood else None
+        said = read(beside if beside.exists() else made)
+        made_by, options, stats = (said.get(key, kind=dict) for key in ("model", "options", "stats"))
+        stood = {key.removeprefix("slider "): at for key, at in stats.items() if _SLIDER.fullmatch(key)}
+        preset = Preset.of({"name": "heard", "slider_positions": stood, "seed": said.said["seed"]}) if stood else None
         more = [name for name, usual in (("evolution", EVOLUTION), ("blend", [])) if options[name] != usual]
-    except FileNotFoundError:
-        raise DistillError(f"{shown} is not there: it says how {clean(made.name)} was made.") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
+    except (DistillError, ValueError, KeyError):
+        if not beside.exists():
+            raise DistillError(f"{shown} is not there: it says how {clean(made.name)} was made.") from None
         raise DistillError(
             f"{shown} does not say where sliders stood. Give a file that distill made with them."
         ) from None
@@ -181,8 +180,7 @@ def _is_of(made_by: Any, header: CheckpointHeader) -> bool:
     model_id = header.metadata.get("model_id")
     if isinstance(model_id, str) and model_id:
         return bool(made_by.get("id") == clean(model_id))
-    with header.path.open("rb") as file:
-        return bool(made_by.get("sha256") == hashlib.file_digest(file, "sha256").hexdigest())
+    return bool(made_by.get("sha256") == sidecar.sha256(header.path))
 
 
 def _preset(preset: Preset) -> dict[str, Any]:

@@ -509,3 +509,12 @@ def test_a_batch_at_one_gain_is_finished_in_order(made: Made, concurrent: bool) 
     files = made(TonePlugin(concurrent=concurrent), count=5, normalize="batch")
     assert [file.seed for file in files] == [3, 4, 5, 6, 7]
     assert len({file.sidecar["level"]["gain"] for file in files}) == 1
+
+
+def test_samples_beyond_full_scale_are_counted_and_told(made: Made) -> None:
+    with pytest.warns(DistillWarning, match="--normalize none: 2 of 2 files have samples beyond full scale"):
+        files = made(TonePlugin(level=1.5), count=2, normalize="none", bit_depth="16-bit")
+    for file in files:
+        level = file.sidecar["level"]
+        assert 0 < level["clipped_samples"] < file.sidecar["samples"]
+        assert (level["gain"], level["after"]["peak_dbfs"]) == (1.0, pytest.approx(0.0, abs=1e-3))

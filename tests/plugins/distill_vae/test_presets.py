@@ -460,3 +460,10 @@ def test_positions_of_a_sidecar_that_are_none_are_one_line(cli: Cli, vae_file: P
     result = cli("presets", "save", vae_file, "x", "--from", sidecar)
     assert (result.code, len(result.errors)) == (1, 1)
     assert "does not say where sliders stood" in result.err
+
+
+def test_a_file_that_was_moved_away_from_its_sidecar_becomes_a_preset_too(cli: Cli, vae_file: Path) -> None:
+    made = cli("generate", vae_file, *SHORT, "--slider", "1:2", "-s", 9, "-f", "flac").files[0]
+    made.with_suffix(".json").unlink()
+    assert cli("presets", "save", vae_file, "found", "--from", made).code == 0
+    assert json.loads(cli("presets", "show", vae_file, "found", "--json").out)["slider_positions"] == [0, 2, 0]
