@@ -6,7 +6,7 @@ import sys
 import tempfile
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -17,8 +17,10 @@ from distill.cli.messages import warn, warn_of_problems
 from distill.cli.output import STDOUT
 from distill.errors import DistillError, RequestError
 from distill.plugins import Declared, Plugins
-from distill.record import Record, read
 from distill.text import clean
+
+if TYPE_CHECKING:
+    from distill.record import Record
 
 
 def command(plugins: Plugins) -> click.Command:
@@ -55,6 +57,8 @@ def _replay_to(
     output_dir: Path, json: bool, quiet: bool,
 ) -> bool:  # fmt: skip
     """Make the files again; whether all of them are what they were."""
+    from distill.record import read
+
     if str(output_dir) == STDOUT:
         raise RequestError("--output-dir -: files are made again in a folder, not on stdout.")
     told = []

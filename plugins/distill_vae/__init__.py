@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from distill import CheckpointHeader, GenerativeModel, ModelLoader, Settings, hookimpl
-from distill_vae import options, presets_command, settings, sliders_command
+from distill_vae import options, presets_command, sliders_command
 from distill_vae.headers import is_version_1
 
 PLUGIN_API = 1
@@ -21,7 +21,9 @@ class VaeLoader(ModelLoader):
     kind = "VAE"
 
     def check(self, header: CheckpointHeader, options: Mapping[str, Any]) -> Settings:
-        return settings.settle(header, options)
+        from distill_vae.settings import settle
+
+        return settle(header, options)
 
     def load(self, header: CheckpointHeader, device: str) -> GenerativeModel:
         from distill_vae.model import VaeModel

@@ -21,7 +21,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from distill import CheckpointHeader, library, outputs, sidecar
+from distill import CheckpointHeader, library, outputs
 from distill.errors import DistillError, DistillWarning, RequestError
 from distill.text import clean, file_stem
 from distill_vae.labels import MOST_SLIDERS, POSITION
@@ -82,7 +82,9 @@ class Presets:
         model_id = header.metadata.get("model_id")
         name = model_id if isinstance(model_id, str) else ""
         if not name:
-            name = sidecar.sha256(header.path)
+            from distill.sidecar import sha256
+
+            name = sha256(header.path)
         elif file_stem(name) != name:
             name = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
         return cls(folder() / name / "presets.json", header.name)

@@ -10,9 +10,8 @@ from typing import Any
 
 import click
 
-from distill import CheckpointHeader, options, outputs, sidecar
+from distill import CheckpointHeader, options, outputs
 from distill.errors import DistillError, DistillWarning, RequestError
-from distill.record import read
 from distill.tables import table
 from distill.text import clean
 from distill_vae.headers import version_1
@@ -151,6 +150,8 @@ def _delete(model: str, name: str) -> None:
 
 def _heard(made: Path, header: CheckpointHeader) -> Preset:
     """Where the sliders of the model stood in a file that it `made`: a sidecar, or audio that carries one."""
+    from distill.record import read
+
     beside = made.with_suffix(outputs.SIDECAR)
     shown = clean(str(beside), 200)
     try:
@@ -180,7 +181,9 @@ def _is_of(made_by: Any, header: CheckpointHeader) -> bool:
     model_id = header.metadata.get("model_id")
     if isinstance(model_id, str) and model_id:
         return bool(made_by.get("id") == clean(model_id))
-    return bool(made_by.get("sha256") == sidecar.sha256(header.path))
+    from distill.sidecar import sha256
+
+    return bool(made_by.get("sha256") == sha256(header.path))
 
 
 def _preset(preset: Preset) -> dict[str, Any]:
