@@ -6,7 +6,7 @@ from distill import CheckpointHeader, GenerationRequest, GenerativeModel, ModelL
 from distill import options
 from distill.checkpoint import CheckpointHeader
 from distill.hookspecs import PLUGIN_API, hookimpl
-from distill.models import Generation, GenerationRequest, GenerativeModel, ModelLoader, Settings
+from distill.models import Generation, GenerationRequest, GenerativeModel, ModelLoader, Settings, Tokenizer
 
 __all__ = [
     "PLUGIN_API",
@@ -16,6 +16,7 @@ __all__ = [
     "GenerativeModel",
     "ModelLoader",
     "Settings",
+    "Tokenizer",
     "hookimpl",
     "options",
 ]

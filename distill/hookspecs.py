@@ -110,6 +110,8 @@ def register_commands(cli: click.Group) -> None:
     """Add subcommands of `distill` to `cli`, an empty group of this plugin's own.
 
     Their heavy imports belong inside their callbacks. A name in use stays with who has it, and is reported.
+    `click.pass_obj` gives a callback the installed plugins (`distill.plugins.Plugins`), with which
+    `distill.registry.identify` and `claim` find the loader of any checkpoint.
 
         @hookimpl
         def register_commands(cli):

@@ -1,4 +1,4 @@
-"""What a plugin implements: a `ModelLoader` that a claim returns, and the `GenerativeModel` it loads."""
+"""What a plugin implements: a `ModelLoader`, and the `GenerativeModel` and the `Tokenizer` that it loads."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from distill.checkpoint import CheckpointHeader
+from distill.errors import CheckpointError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,6 +93,29 @@ class GenerativeModel(ABC):
             yield Generation(self.generate(request))
 
 
+class Tokenizer(ABC):
+    """What a model has that turns sound into codes and back. `sample_rate` in Hz; `channels`, 1 or 2.
+
+    Codes are `int64 [steps, ...]`: time runs along the first axis, what a step holds is the model's own affair. Both
+    ways are streamed: memory does not grow with length, and nothing depends on how the stream is cut into blocks.
+    """
+
+    sample_rate: int
+    channels: int = 1
+
+    @abstractmethod
+    def encode(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.int64]]:
+        """The codes of a sound that comes in `blocks [channels, any]`, full scale 1.0, in pieces `[steps, ...]`."""
+
+    @abstractmethod
+    def decode(self, codes: Iterable[NDArray[np.int64]], samples: int) -> Iterator[NDArray[np.float32]]:
+        """The first `samples` of the sound that `codes` mean, in blocks `[channels, any]`. Equal codes sound equal.
+
+        `codes` come as `encode` gave them, or cut anew. Raises `RequestError` where they are none of this model's, or
+        fewer than `samples` need.
+        """
+
+
 class ModelLoader(ABC):
     """What a plugin's `claim_checkpoint` returns. Cheap to make: nothing heavy is imported before `load`.
 
@@ -117,3 +141,11 @@ class ModelLoader(ABC):
 
         Raises `CheckpointError` where the file does not hold what it should.
         """
+
+    def load_tokenizer(self, header: CheckpointHeader, device: str) -> Tokenizer:
+        """What turns sound into this model's codes and back, for models that have codes; a prior is not needed.
+
+        Raises `CheckpointError` where the file does not hold what it should, or, as this does, where such models have
+        no codes.
+        """
+        raise CheckpointError(f"{header.name} has no codes: {self.kind} models do not turn sound into codes.")

@@ -93,7 +93,8 @@ class _Program(click.Group):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> None:
-        """Run the command that was asked for. What it returns is no exit code."""
+        """Run the command that was asked for, which finds the plugins in `ctx.obj`. What it returns is no exit code."""
+        ctx.obj = self._plugins
         try:
             super().invoke(ctx)
         except _NOT_BREAKAGE:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from distill import CheckpointHeader, GenerativeModel, ModelLoader, hookimpl, options
+from distill import CheckpointHeader, GenerativeModel, ModelLoader, Tokenizer, hookimpl, options
 from distill.errors import CheckpointError
 
 PLUGIN_API = 1
@@ -27,6 +27,11 @@ class VqvaeLoader(ModelLoader):
         from distill_vqvae.model import VqvaeModel
 
         return VqvaeModel.load(header, device)
+
+    def load_tokenizer(self, header: CheckpointHeader, device: str) -> Tokenizer:
+        from distill_vqvae.tokenizer import VqvaeTokenizer
+
+        return VqvaeTokenizer.load(header, device)
 
 
 @hookimpl

@@ -1,0 +1,266 @@
+"""The recordings to train on: found in a folder, decoded once to one rate, and read from the disk as they are needed.
+
+What cannot be used is skipped by name. What is made of them, crops and augmentation, is `crops.py`'s.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from distill.errors import DistillError
+from distill.seeding import stream
+from distill.text import clean
+from distill_codec.recordings import Reader
+
+SUFFIXES = (".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc")
+SHORTEST_SECONDS = 0.02
+"""Shorter than a frame of codes."""
+LONGEST_SECONDS = 4 * 3600
+SILENT = 1e-4
+"""A recording whose largest magnitude is under this, -80 dBFS, is silent."""
+LEAST_SECONDS = 2.0
+"""Less audio than this in all is no corpus."""
+FILES_TO_HOLD_OUT = 20
+"""With fewer recordings, stretches of them are held out and not whole ones: each is too dear."""
+SHORTEST_HELD_SECONDS = 0.25
+STEREO_SHARE = 0.01
+"""A recording is stereo where its side has at least this share of its energy, -20 dB."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recording in the corpus: its `name` below the folder, and where its samples lie."""
+
+    name: str
+    start: int
+    samples: int
+    is_stereo: bool
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that is not used, and why: in words that go after "skipped"."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Samples `start` to `stop` of the corpus, which lie in the recording `name`."""
+
+    name: str
+    start: int
+    stop: int
+
+    @property
+    def samples(self) -> int:
+        return self.stop - self.start
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Recordings at `sample_rate` (Hz), one after the other in `audio [samples, channels]`, which lies on the disk."""
+
+    recordings: Sequence[Recording]
+    skipped: Sequence[Skipped]
+    audio: NDArray[np.float32]
+    sample_rate: int
+
+    @property
+    def channels(self) -> int:
+        return int(self.audio.shape[1])
+
+    @property
+    def seconds(self) -> float:
+        """How much audio there is."""
+        return len(self.audio) / self.sample_rate
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells this corpus from another: a hash of its samples."""
+        digest = hashlib.sha256(f"{self.sample_rate} {self.channels}".encode())
+        for recording in self.recordings:
+            digest.update(f"\n{recording.samples} ".encode() + os.fsencode(recording.name))
+            digest.update(np.ascontiguousarray(self.of(recording)).tobytes())
+        return digest.hexdigest()
+
+    def of(self, part: Recording | Stretch) -> NDArray[np.float32]:
+        """The samples of a recording or stretch, `[channels, samples]`."""
+        return self.audio[part.start : part.start + part.samples].T
+
+
+@dataclass(frozen=True)
+class Split:
+    """What is trained on and what is held out from it; `whole_files` says whether those are whole recordings."""
+
+    training: Sequence[Stretch]
+    held_out: Sequence[Stretch]
+    whole_files: bool
+
+
+def find(folder: Path) -> list[Path]:
+    """The audio files in `folder` and its subfolders, in order of their names. Hidden ones are left out.
+
+    Raises `DistillError` where it is no folder, or there are none.
+    """
+    shown = clean(str(folder), 200)
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        raise DistillError(f"{shown} {what}. Give a folder of recordings.")
+    found: list[Path] = []
+    for directory, folders, names in os.walk(folder, onerror=_raise):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [
+            Path(directory, name)
+            for name in sorted(names)
+            if not name.startswith(".") and name.lower().endswith(SUFFIXES)
+        ]
+    if not found:
+        kinds = ", ".join(suffix[1:] for suffix in SUFFIXES)
+        raise DistillError(f"{shown} has no recordings: {kinds} are read, in subfolders too.")
+    return found
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def read(
+    folder: Path,
+    sample_rate: int,
+    channels: int,
+    spool: Path,
+    progress: Callable[[int, int], object] = lambda done, total: None,
+) -> Corpus:
+    """The corpus in `folder` at `sample_rate` (Hz), mixed to `channels`.
+
+    It is decoded into a file in the folder `spool` that has no name and goes with the process. `progress` is called
+    with the files read and their number. Raises `DistillError` where nothing, or too little, can be used, or the disk
+    is full.
+    """
+    paths = find(folder)
+    recordings: list[Recording] = []
+    skipped: list[Skipped] = []
+    try:
+        with tempfile.TemporaryFile(dir=spool) as file:
+            for number, path in enumerate(paths):
+                progress(number, len(paths))
+                name = str(path.relative_to(folder))
+                start = file.tell()
+                try:
+                    is_stereo = _decode(path, sample_rate, channels, file.write)
+                except UnusableError as error:
+                    file.seek(start)
+                    file.truncate()
+                    skipped.append(Skipped(name, str(error)))
+                    continue
+                samples = (file.tell() - start) // (4 * channels)
+                recordings.append(Recording(name, start // (4 * channels), samples, is_stereo))
+            progress(len(paths), len(paths))
+            file.flush()
+            total = sum(recording.samples for recording in recordings)
+            _check(folder, skipped, total / sample_rate, len(recordings))
+            audio = np.memmap(file, np.float32, "r", shape=(total, channels))
+    except OSError as error:
+        raise DistillError(
+            f"{clean(str(spool), 200)} has no room to decode the recordings to: {error.strerror}. "
+            f"An hour takes {3600 * sample_rate * 4 * channels / 2**30:.1f} GiB."
+        ) from error
+    return Corpus(recordings, skipped, audio, sample_rate)
+
+
+class UnusableError(Exception):
+    """A file that cannot be trained on; its words say why."""
+
+
+def _decode(path: Path, sample_rate: int, channels: int, write: Callable[[bytes], object]) -> bool:
+    """Give the samples of the file at `path` to `write`; whether it is stereo. Raises `UnusableError`."""
+    peak = middle = side = 0.0
+    samples = 0
+    try:
+        with Reader(path) as reader:
+            if not SHORTEST_SECONDS <= reader.seconds <= LONGEST_SECONDS:
+                raise _too_long_or_short(reader.seconds)
+            read_as = 1 if channels == 1 and reader.channels > 2 else min(2, reader.channels)
+            for block in reader.blocks(sample_rate, read_as):
+                if not np.isfinite(block).all():
+                    raise UnusableError("has samples that are no finite numbers")
+                samples += block.shape[1]
+                mixed = block.mean(axis=0, keepdims=True)
+                peak = max(peak, float(np.abs(block).max(initial=0.0)))
+                middle += float(np.square(mixed, dtype=np.float64).sum())
+                side += float(np.square(block - mixed, dtype=np.float64).mean(axis=0).sum())
+                kept = mixed if channels == 1 else np.broadcast_to(block, (channels, block.shape[1]))
+                write(np.ascontiguousarray(kept.T, dtype=np.float32).tobytes())
+                if samples > LONGEST_SECONDS * sample_rate:
+                    raise _too_long_or_short(samples / sample_rate)
+    except DistillError as error:
+        raise UnusableError("cannot be read") from error
+    if samples < SHORTEST_SECONDS * sample_rate:
+        raise _too_long_or_short(samples / sample_rate)
+    if peak < SILENT:
+        raise UnusableError("is silent")
+    return side > STEREO_SHARE * (middle + side)
+
+
+def _too_long_or_short(seconds: float) -> UnusableError:
+    if seconds > LONGEST_SECONDS:
+        return UnusableError(f"is {seconds / 3600:.1f} hours long; at most {LONGEST_SECONDS // 3600} are read")
+    return UnusableError(f"is {seconds * 1000:.0f} ms long; {SHORTEST_SECONDS * 1000:.0f} are needed")
+
+
+def _check(folder: Path, skipped: Sequence[Skipped], seconds: float, used: int) -> None:
+    if seconds >= LEAST_SECONDS:
+        return
+    reasons = Counter(one.reason for one in skipped)
+    why = "; ".join(f"{count} {reason}" for reason, count in reasons.most_common(3))
+    raise DistillError(
+        f"{clean(str(folder), 200)} has too little to train on: {seconds:.1f} s in {used} recordings"
+        f"{f' ({len(skipped)} skipped: {why})' if skipped else ''}. At least {LEAST_SECONDS:g} s are needed, "
+        "a minute or more is good."
+    )
+
+
+def split(corpus: Corpus, share: float, seed: int) -> Split:
+    """Hold out a `share` of the corpus, chosen by `seed`: whole recordings, or of few the ends of the longer ones."""
+    whole = [Stretch(one.name, one.start, one.start + one.samples) for one in corpus.recordings]
+    if share <= 0:
+        return Split(whole, [], whole_files=False)
+    if len(whole) >= FILES_TO_HOLD_OUT:
+        count = max(1, round(share * len(whole)))
+        chosen = set(stream(seed, "held out").permutation(len(whole))[:count].tolist())
+        return Split(
+            [one for number, one in enumerate(whole) if number not in chosen],
+            [one for number, one in enumerate(whole) if number in chosen],
+            whole_files=True,
+        )
+    training, held_out = [], []
+    for one in whole:
+        held = round(share * one.samples)
+        if held < SHORTEST_HELD_SECONDS * corpus.sample_rate:
+            training.append(one)
+        else:
+            training.append(Stretch(one.name, one.start, one.stop - held))
+            held_out.append(Stretch(one.name, one.stop - held, one.stop))
+    return Split(training, held_out, whole_files=False)
+
+
+def stereo(corpus: Corpus) -> int:
+    """How many recordings are stereo."""
+    return sum(one.is_stereo for one in corpus.recordings)
+
+
+def stretches(parts: Sequence[Stretch], samples: int) -> Iterator[Stretch]:
+    """The first `samples` of each of `parts`."""
+    for part in parts:
+        yield Stretch(part.name, part.start, min(part.stop, part.start + samples))

@@ -1,0 +1,81 @@
+"""Reading audio files as a stream, at the rate and with the channels that are wanted. Writing is the host's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from distill.audio.resampling import resample
+from distill.errors import DistillError
+from distill.text import clean
+
+BLOCK = 65536  # samples read at a time
+
+
+class Reader:
+    """An audio file of any format that libsndfile reads, any rate and any number of channels. A context.
+
+    Raises `DistillError` where the file cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._file = soundfile.SoundFile(str(path) if os.name == "nt" else os.fsencode(path))
+        except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
+            raise self._unreadable(error) from error
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    @property
+    def sample_rate(self) -> int:
+        """In Hz."""
+        return int(self._file.samplerate)
+
+    @property
+    def channels(self) -> int:
+        return int(self._file.channels)
+
+    @property
+    def samples(self) -> int:
+        """The length at the file's own rate, as its header says."""
+        return int(self._file.frames)
+
+    @property
+    def seconds(self) -> float:
+        """The length, as the file's header says."""
+        return self.samples / self.sample_rate
+
+    def blocks(self, sample_rate: int, channels: int) -> Iterator[NDArray[np.float32]]:
+        """The samples at `sample_rate` (Hz), in blocks `[channels, any]`.
+
+        For one channel the mean of all; for two, the first two, or the only one twice.
+        """
+        return resample(self._mixed(channels), self.sample_rate, sample_rate, channels)
+
+    def _mixed(self, channels: int) -> Iterator[NDArray[np.float32]]:
+        self._file.seek(0)
+        while True:
+            try:
+                block = self._file.read(BLOCK, dtype="float32", always_2d=True).T
+            except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
+                raise self._unreadable(error) from error
+            if not block.shape[1]:
+                return
+            if channels == 1:
+                yield block.mean(axis=0, keepdims=True)
+            else:
+                yield block[:2] if len(block) > 1 else np.repeat(block, 2, axis=0)
+
+    def _unreadable(self, error: Exception) -> DistillError:
+        why = clean(str(error).rpartition(": ")[2] or type(error).__name__, 120).rstrip(".")
+        return DistillError(f"{clean(str(self._path), 200)} cannot be read as audio: {why}.")

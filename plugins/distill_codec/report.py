@@ -1,0 +1,131 @@
+"""The report of a training, one page of HTML that needs nothing else: curves, codebook use, sounds to compare."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Iterator, Sequence
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import numpy as np
+import soundfile
+import torch
+from numpy.typing import NDArray
+
+from distill.audio.mel import Spectrogram
+from distill.text import clean
+from distill_codec.corpus import Stretch
+from distill_codec.distance import file_distance
+from distill_codec.evaluation import Figures, reconstruct
+
+if TYPE_CHECKING:
+    from distill_codec.training import History, Training
+
+EXAMPLES, EXAMPLE_SECONDS = 5, 6
+"""So many sounds that were held out, and as many that were trained on, of so many seconds at most."""
+POINTS = 400
+"""A curve is drawn with at most so many."""
+WIDTH, HEIGHT = 720, 220
+PICTURE_BANDS, PICTURE_COLUMNS = 96, 360
+
+
+def page(name: str, training: Training, figures: Figures) -> str:
+    """The page, for the model called `name`."""
+    template = resources.files("distill_codec").joinpath("data", "report.html").read_text("utf-8")
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    history, corpus = training.history, training.corpus
+    return environment.from_string(template).render(
+        name=clean(name),
+        figures=figures,
+        corpus=corpus,
+        skipped=[(clean(one.name, 200), one.reason) for one in corpus.skipped],
+        settings=training.settings,
+        shape=training.shape,
+        split=training.split,
+        steps=training.trainer.steps,
+        planned=training.pace.steps,
+        minutes=training.pace.spent / 60,
+        width=WIDTH,
+        height=HEIGHT,
+        curves=_curves(history, training.trainer.steps),
+        levels=list(zip(figures.used, figures.perplexity, strict=True)),
+        examples=list(_examples(training)),
+    )
+
+
+def _curves(history: History, steps: int) -> dict[str, Any]:
+    """The curves of training and held-out distances, in the picture's coordinates, and where its lines are."""
+    averaged = _averaged(history.distance)
+    measured = [(step, far) for step, far in zip(history.steps, history.held_out, strict=True) if math.isfinite(far)]
+    values = [far for _, far in [*averaged, *measured]] or [1.0]
+    low, high = math.log10(min(values)) - 0.03, math.log10(max(values)) + 0.03
+
+    def points(curve: Sequence[tuple[float, float]]) -> str:
+        return " ".join(
+            f"{WIDTH * step / max(1, steps):.1f},{HEIGHT * (high - math.log10(far)) / (high - low):.1f}"
+            for step, far in curve
+        )
+
+    ticks = [v for v in (0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0) if low < math.log10(v) < high]
+    lines = [(f"{v:g}", HEIGHT * (high - math.log10(v)) / (high - low)) for v in ticks]
+    return {"training": points(averaged), "held_out": points(measured), "lines": lines}
+
+
+def _averaged(values: Sequence[float]) -> list[tuple[float, float]]:
+    """At most `POINTS` means of neighbouring values, each with the step in their middle."""
+    if not values:
+        return []
+    pieces = np.array_split(np.array(values), min(POINTS, len(values)))
+    ends = np.cumsum([len(piece) for piece in pieces])
+    return [(float(end - len(p) / 2), float(max(p.mean(), 1e-4))) for end, p in zip(ends, pieces, strict=True)]
+
+
+def _examples(training: Training) -> Iterator[dict[str, Any]]:
+    """Originals and reconstructions."""
+    codec = training.trainer.codec()
+    corpus = training.corpus
+    for kind, parts in (("held out", training.split.held_out), ("trained on", training.split.training)):
+        for part in _spread(parts, EXAMPLES):
+            sound = corpus.of(part)[:, : EXAMPLE_SECONDS * corpus.sample_rate]
+            made, _ = reconstruct(codec, sound)
+            yield {
+                "name": clean(part.name, 120),
+                "kind": kind,
+                "seconds": sound.shape[1] / corpus.sample_rate,
+                "distance": file_distance(torch.from_numpy(sound.copy()), torch.from_numpy(made)),
+                "sounds": [
+                    (what, _audio(one, corpus.sample_rate), *_picture(one, corpus.sample_rate))
+                    for what, one in (("original", sound), ("reconstruction", made))
+                ],
+            }
+
+
+def _spread(parts: Sequence[Stretch], count: int) -> list[Stretch]:
+    """`count` of `parts`, as far apart as they are in the list."""
+    numbers = np.linspace(0, len(parts) - 1, min(count, len(parts)))
+    return [parts[number] for number in np.unique(numbers.round().astype(int))]
+
+
+def _audio(sound: NDArray[np.float32], sample_rate: int) -> str:
+    """`sound [channels, samples]` as FLAC in base64."""
+    file = io.BytesIO()
+    soundfile.write(file, np.clip(sound, -1, 1).T, sample_rate, format="FLAC", subtype="PCM_16")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def _picture(sound: NDArray[np.float32], sample_rate: int) -> tuple[int, str]:
+    """A spectrogram of `sound`: how many columns, and `PICTURE_BANDS` bytes for each in base64, the lowest band first.
+
+    A byte is a level, 0 for -90 dB and 255 for 0 dB of a sine at full scale.
+    """
+    mono = torch.from_numpy(sound.mean(axis=0))
+    hop = max(256, -(-len(mono) // PICTURE_COLUMNS))
+    padded = torch.nn.functional.pad(mono, (0, max(0, 2048 - len(mono))))
+    spectrogram = Spectrogram(sample_rate, 2048, min(hop, 1024), PICTURE_BANDS, power=1.0)
+    mel = spectrogram.mel(padded) / (2048 / 4)
+    columns = mel[:, :: max(1, hop // 1024)]
+    levels = (20 * columns.clamp(min=1e-9).log10() / 90 + 1).clamp(0, 1) * 255
+    return columns.shape[1], base64.b64encode(levels.T.to(torch.uint8).numpy().tobytes()).decode()

@@ -1,0 +1,293 @@
+"""From what was asked for to a model and its report: the one path that a training takes.
+
+recordings → corpus → split → training, saved as it goes → figures → NAME.distill → NAME-report.html
+"""
+
+from __future__ import annotations
+
+import sys
+import uuid
+import warnings
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from signal import Signals
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from distill import outputs
+from distill.checkpoint import read_header
+from distill.errors import CheckpointError, DistillError, DistillWarning, RequestError, Terminated
+from distill.text import clean, file_stem
+from distill_codec import checkpoints, report
+from distill_codec.corpus import Corpus, Split, read, split, stereo
+from distill_codec.evaluation import Figures, evaluate
+from distill_codec.processes import Alone, processes
+from distill_codec.shape import Shape
+from distill_codec.training import Training
+from distill_codec.training_settings import TrainingSettings, minutes_for, shape_for
+
+SAMPLE_RATE = Shape().sample_rate
+NAMED = 10
+"""So many skipped files are named one by one."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The command line of `distill train`."""
+
+    dataset: Path
+    name: str
+    output_dir: Path
+    minutes: float | None
+    epochs: int | None
+    resume: bool
+    stereo: bool
+    hold_out: float
+    augmentation: bool
+    adversarial: bool
+    seed: int
+    device: str
+    json: bool
+    quiet: bool
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where what comes of a training lies."""
+
+    model: Path
+    report: Path
+    training: Path
+
+    @classmethod
+    def named(cls, name: str, directory: Path) -> Files:
+        """The files of the model `name`. Raises `RequestError` where that is no name for a file."""
+        if not name or file_stem(name, 100) != name:
+            hint = f" {file_stem(name, 100)!r} would do." if name.strip() else ""
+            raise RequestError(f"--name: {clean(name, 100)!r} is no name for a file.{hint}")
+        return cls(directory / f"{name}.distill", directory / f"{name}-report.html", directory / f"{name}.training")
+
+
+def train(asked: Asked) -> None:
+    """Do what was `asked`. Raises `DistillError` for what cannot be; what is there by then stays."""
+    files = Files.named(asked.name, asked.output_dir)
+    outputs.prepare(asked.output_dir)
+    saved = _saved(asked, files)
+    together = processes(asked.device)
+    tell = _Telling(asked.quiet or together.rank > 0)
+    channels = Shape.from_config(saved["shape"]).channels if saved else 1 + asked.stereo
+    corpus = read(asked.dataset, SAMPLE_RATE, channels, asked.output_dir, tell.reading)
+    tell.corpus(corpus)
+    training = _begin(asked, files, saved, corpus, together)
+    tell.plan(training)
+    interrupted_by = training.run(tell.step)
+    tell.close()
+    if interrupted_by == Signals.SIGTERM:
+        raise Terminated
+    if together.rank == 0:
+        figures, model = _finish(training, asked, files, replacing=saved is not None and files.model.exists())
+        tell.figures(training, figures)
+        _print(asked, training, figures, model, files)
+        if training.pace.is_done(training.trainer.steps):
+            files.training.unlink(missing_ok=True)
+        else:
+            tell.unfinished(training)
+    if interrupted_by is not None:
+        raise KeyboardInterrupt
+
+
+def _saved(asked: Asked, files: Files) -> dict[str, Any] | None:
+    """The training to go on with, None to begin one. Raises `DistillError` where the name is in use."""
+    shown = clean(asked.name, 100)
+    if not asked.resume:
+        if files.training.exists():
+            raise DistillError(
+                f"A training named {shown} was interrupted: --resume goes on with it. To begin anew, remove "
+                f"{clean(str(files.training), 200)} or give another --name."
+            )
+        for path in (files.model, files.report):
+            if path.exists():
+                raise DistillError(f"{clean(str(path), 200)} is there already. Give another --name, or remove it.")
+        return None
+    if not files.training.exists():
+        raise DistillError(
+            f"--resume: no training named {shown} was interrupted in {clean(str(asked.output_dir), 200)}. "
+            "Leave --resume out to begin one."
+        )
+    saved = checkpoints.load_training(files.training)
+    if files.model.exists() and _model_id(files.model) != saved.get("identity"):
+        raise DistillError(f"{clean(str(files.model), 200)} is another model. Move it away, and resume then.")
+    return saved
+
+
+def _model_id(path: Path) -> object:
+    header = read_header(path)
+    return None if header is None else header.metadata.get("model_id")
+
+
+def _begin(asked: Asked, files: Files, saved: dict[str, Any] | None, corpus: Corpus, together: Alone) -> Training:
+    """The training, at its beginning or where it was `saved`."""
+    device = together.device.type
+    if saved is None:
+        minutes = None if asked.epochs is not None else asked.minutes or minutes_for(corpus.seconds, device)
+        settings = TrainingSettings(
+            minutes, asked.epochs, hold_out=asked.hold_out, augmentation=asked.augmentation,
+            adversarial=asked.adversarial, seed=asked.seed,
+        )  # fmt: skip
+        shape = shape_for(corpus.seconds, corpus.channels, device)
+        identity = together.agreed(str(uuid.uuid4()))
+    else:
+        try:
+            settings = TrainingSettings.from_config(saved["settings"])
+            shape, identity = Shape.from_config(saved["shape"]), str(saved["identity"])
+        except (KeyError, TypeError) as error:
+            raise CheckpointError(f"{clean(str(files.training), 200)} is damaged. Remove it to begin anew.") from error
+    parts = split(corpus, settings.hold_out, settings.seed)
+    return Training(settings, shape, corpus, parts, files.training, identity, together, saved)
+
+
+def _finish(training: Training, asked: Asked, files: Files, replacing: bool) -> tuple[Figures, Path]:
+    """Measure what was learnt; write the model and its report."""
+    codec = training.trainer.codec()
+    parts, corpus = training.split, training.corpus
+    figures = evaluate(codec, corpus, parts.training, parts.held_out)
+    metadata = {
+        "model_id": training.identity,
+        "name": asked.name,
+        "dataset_name": asked.dataset.resolve().name,
+        "dataset_file_count": len(corpus.recordings),
+        "dataset_total_duration_s": corpus.seconds,
+        "training_date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "training_steps": training.trainer.steps,
+        "training_seconds": training.pace.spent,
+        "final_train_loss": training.history.recent,
+        "final_val_loss": figures.held_out,
+    }
+    saved = checkpoints.contents(
+        codec, metadata, training.settings.config(), training.history.config(), figures.config()
+    )  # fmt: skip
+    model = checkpoints.publish(files.model, saved, replacing=replacing)
+    outputs.replace(files.report, report.page(asked.name, training, figures).encode())
+    return figures, model
+
+
+def _print(asked: Asked, training: Training, figures: Figures, model: Path, files: Files) -> None:
+    """Print the results."""
+    if asked.json:
+        told = {
+            "model": str(model), "report": str(files.report), "steps": training.trainer.steps,
+            "seconds": round(training.pace.spent, 1), "figures": figures.config(),
+            "recordings": len(training.corpus.recordings),
+            "skipped": [vars(one) for one in training.corpus.skipped],
+        }  # fmt: skip
+        click.echo(outputs.to_json(told), nl=False)
+    else:
+        click.echo(f"{model}\n{files.report}")
+
+
+class _Telling:
+    """What a training says on stderr: a bar where that is a terminal, and lines."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._bar: tqdm[None] | None = None
+
+    def _say(self, line: str) -> None:
+        if not self._quiet:
+            click.echo(line, err=True)
+
+    def _new_bar(self, **how: Any) -> tqdm[None]:
+        self.close()
+        self._bar = tqdm(leave=False, disable=True if self._quiet or sys.stderr is None else None, **how)
+        return self._bar
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def reading(self, done: int, total: int) -> None:
+        """Tell that `done` of `total` files are read."""
+        bar = self._bar or self._new_bar(total=total, bar_format="reading {n_fmt}/{total_fmt} files |{bar}| {elapsed}")
+        bar.update(done - bar.n)
+        if done == total:
+            self.close()
+
+    def corpus(self, corpus: Corpus) -> None:
+        """Tell what there is to train on, and what is left out."""
+        for one in corpus.skipped[:NAMED]:
+            _warn(f"{clean(one.name, 200)} {one.reason}. Skipped.")
+        if len(corpus.skipped) > NAMED:
+            _warn(f"{len(corpus.skipped) - NAMED} more files were skipped.")
+        two = stereo(corpus)
+        mixed = " mixed to mono (--stereo keeps both channels)" if corpus.channels == 1 else ""
+        channels = f"; {two} stereo{mixed}" if two else "; all mono"
+        skipped = f"; {len(corpus.skipped)} skipped" if corpus.skipped else ""
+        self._say(f"{len(corpus.recordings)} recordings, {_duration(corpus.seconds)}{channels}{skipped}.")
+
+    def plan(self, training: Training) -> None:
+        """Tell how long it is going to take, and what is held out."""
+        settings = training.settings
+        self._say(f"Held out: {_held_out(training.split, training.corpus.sample_rate)}.")
+        asked = f"{settings.epochs} epochs" if settings.minutes is None else f"{settings.minutes:g} minutes"
+        done = f", {training.trainer.steps} steps of it done" if training.trainer.steps else ""
+        self._say(f"Training for {asked} on {training.processes.device.type}{done}. Ctrl-C ends early and saves.")
+
+    def step(self, training: Training) -> None:
+        """Show a step."""
+        steps, pace, history = training.trainer.steps, training.pace, training.history
+        bar = self._bar
+        if bar is None:
+            bar = self._new_bar(total=pace.steps, initial=steps - 1, bar_format="{n_fmt}/{total_fmt} |{bar}| {desc}")
+        bar.total = pace.steps
+        held_out = history.held_out[-1] if history.held_out else float("nan")
+        perplexity = " ".join(f"{one:.0f}" for one in history.perplexity[-1]) if history.perplexity else ""
+        left = pace.seconds_left(steps)
+        bar.set_description_str(
+            f"loss {training.loss:.3f}, distance {history.recent:.3f}"
+            + (f" (held out {held_out:.3f})" if held_out == held_out else "")
+            + (f", perplexity {perplexity}" if perplexity else "")
+            + (f", {_clock(left)} left" if left is not None else ""),
+            refresh=False,
+        )
+        bar.update(steps - bar.n)
+
+    def figures(self, training: Training, figures: Figures) -> None:
+        """Tell what the model is worth."""
+        held = "" if figures.held_out is None else f"; {figures.held_out:.3f} from what was held out"
+        self._say(f"Distance {figures.distance:.3f} from the recordings{held} (0.1 is 2 dB of the mel spectrum).")
+        used = " ".join(map(str, figures.used))
+        self._say(f"Codes in use: {used} of {figures.codebook_size}, level by level.")
+        for warning in figures.warnings:
+            _warn(warning)
+
+    def unfinished(self, training: Training) -> None:
+        """Tell that there is more to be had."""
+        steps, planned = training.trainer.steps, training.pace.steps
+        self._say(f"Ended after {steps} of {planned or '?'} steps; the same command with --resume goes on.")
+
+
+def _held_out(parts: Split, sample_rate: int) -> str:
+    if not parts.held_out:
+        return "nothing, so the figures say how well it knows what it was trained on, and no more"
+    seconds = sum(one.samples for one in parts.held_out) / sample_rate
+    what = "recordings" if parts.whole_files else "ends of recordings"
+    return f"{len(parts.held_out)} {what}, {_duration(seconds)}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
+
+
+def _clock(seconds: float) -> str:
+    return str(tqdm.format_interval(seconds))
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, DistillWarning, 3)

@@ -1,0 +1,79 @@
+"""`distill train`: from a folder of recordings to a codec, with a report that says what it is worth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from distill import devices, options
+from distill.errors import RequestError
+
+MAX_SEED = 2**32 - 1
+
+
+@click.command(
+    "train",
+    params=[
+        click.Argument(["dataset"], type=click.Path(path_type=Path)),
+        click.Option(["--name"], required=True, metavar="NAME", help="Name of the model, and of its files."),
+        click.Option(["--output-dir", "-o"], type=click.Path(file_okay=False, path_type=Path), default=".",
+                     metavar="DIR", help="Folder for them, made if missing.  [default: this folder]"),
+        options.number("--minutes", "-m", default=None, low=0.1, high=60 * 24 * 30, unit="minutes", metavar="M",
+                       default_means="default 30 for a minute of audio, more for more", help="How long to train."),
+        options.number("--epochs", default=None, low=1, high=10**9, integer=True, default_means="default --minutes",
+                       help="How many times to go through the recordings, instead of --minutes."),
+        click.Option(["--resume"], is_flag=True,
+                     help="Go on with a training of this name that was interrupted, with the options it began with."),
+        click.Option(["--stereo"], is_flag=True,
+                     help="Learn both channels, as middle and side, in the same codes. It takes a third more time.  "
+                     "[default: mixed to mono]"),
+        options.number("--hold-out", default=0.1, low=0.0, high=0.5, metavar="SHARE",
+                       help="Share of the audio to test with and not to train on: whole recordings, or the ends of "
+                       "them where there are fewer than 20. 0 trains on everything."),
+        click.Option(["--augmentation/--no-augmentation"], default=True,
+                     help="Vary what is trained on: level, pitch with speed, and two sounds at once.  [default: on]"),
+        click.Option(["--adversarial"], is_flag=True,
+                     help="Train against a discriminator too. It triples the time: for GPUs."),
+        options.number("--seed", default=0, low=0, high=MAX_SEED, integer=True, help="All chance comes from it."),
+        click.Option(["--device"], type=click.Choice(devices.DEVICES), default="auto", help="[default auto]"),
+        click.Option(["--json"], is_flag=True, help="Print one JSON object: files and figures."),
+        click.Option(["--quiet", "-q"], is_flag=True, help="No progress and no figures on stderr."),
+    ],
+)  # fmt: skip
+def train(dataset: Path, name: str, output_dir: Path, minutes: float | None, epochs: int | None, resume: bool,
+          stereo: bool, hold_out: float, augmentation: bool, adversarial: bool, seed: int, device: str, json: bool,
+          quiet: bool) -> None:  # fmt: skip
+    """Train a codec on the recordings in the folder DATASET: it turns their sound into codes and back.
+
+    Recordings are WAV, FLAC, OGG, Opus, MP3 or AIFF of any rate and number of channels, in subfolders too. The model is
+    NAME.distill, and NAME-report.html says what it is worth, with sounds to compare; both paths are printed.
+
+    Ctrl-C ends early and still saves both. A training is saved every 45 seconds, in NAME.training; one that was
+    killed goes on with --resume. On several GPUs, of one machine or more: accelerate launch -m distill train ...
+    """
+    if minutes is not None and epochs is not None:
+        raise RequestError("--minutes and --epochs: give one of them.")
+    if resume:
+        _refuse_with_resume()
+    from distill import startup
+
+    with startup.importing():
+        import torch  # noqa: F401 - by what is imported next
+
+        from distill_codec.train import Asked, train
+
+    train(Asked(dataset, name, output_dir, minutes, epochs, resume, stereo, hold_out, augmentation, adversarial, seed,
+                device, json, quiet))  # fmt: skip
+
+
+def _refuse_with_resume() -> None:
+    """Refuse options that a training keeps from its beginning."""
+    ctx = click.get_current_context()
+    for parameter in ctx.command.params:
+        given = ctx.get_parameter_source(str(parameter.name)) is not click.core.ParameterSource.DEFAULT
+        if given and parameter.name in _KEPT:
+            raise RequestError(f"{parameter.opts[0]}: a training that is resumed keeps what it began with.")
+
+
+_KEPT = {"minutes", "epochs", "stereo", "hold_out", "augmentation", "adversarial", "seed"}

@@ -1,0 +1,118 @@
+"""One step after another: the networks that learn, their optimizers, and what is needed to go on another day."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.optim import AdamW
+
+from distill_codec.adversary import Adversary, adversary_loss, codec_loss
+from distill_codec.distance import distance
+from distill_codec.learner import Learner
+from distill_codec.networks import Codec, to_mid_side
+from distill_codec.processes import Alone
+from distill_codec.shape import Shape
+from distill_codec.start import start
+from distill_codec.training_settings import TrainingSettings
+
+COMMITMENT_WEIGHT = 0.1
+BETAS = (0.9, 0.95)
+WEIGHT_DECAY = 0.01
+LARGEST_GRADIENT = 1.0
+"""Longer gradients are cut to this length."""
+
+
+class Trainer:
+    """A codec of `shape` that learns, in one of `processes`. `steps` says how many it has made.
+
+    It starts from `examples [crops, channels, samples]`; without, from nothing, to be restored.
+
+    All chance in it comes from torch's generator, which is set by the settings' seed and kept in its state.
+    """
+
+    def __init__(
+        self, settings: TrainingSettings, shape: Shape, examples: NDArray[np.float32] | None, processes: Alone
+    ) -> None:
+        torch.manual_seed(settings.seed)
+        self.settings, self.shape, self.steps = settings, shape, 0
+        self._processes = processes
+        self.learner = Learner(shape)
+        if examples is not None:
+            start(self.learner.codec, torch.from_numpy(examples))
+        optimizer = AdamW(self.learner.parameters(), settings.learning_rate, BETAS, weight_decay=WEIGHT_DECAY)
+        self._network, self._optimizer = processes.prepare(self.learner, optimizer)
+        self._adversary: Adversary | None = None
+        if settings.adversarial:
+            self._adversary = Adversary()
+            rival = AdamW(self._adversary.parameters(), settings.learning_rate / 4, BETAS, weight_decay=WEIGHT_DECAY)
+            self._judge, self._rival = processes.prepare(self._adversary, rival)
+
+    def step(self, batch: NDArray[np.float32], rate: float) -> tuple[float, float]:
+        """Learn from `batch [batch, channels, samples]`, at `rate` of the learning rate; its loss and distance."""
+        wave = torch.from_numpy(batch).to(self._processes.device)
+        self._network.train()
+        made, commitment = self._network(wave)
+        far = channels_distance(made, wave)
+        loss = far + COMMITMENT_WEIGHT * commitment
+        if self._adversary is not None:
+            loss = loss + self._contend(wave, made, rate)
+        self._descend(self._network, self._optimizer, loss, self.settings.learning_rate * rate)
+        self.steps += 1
+        return float(loss.detach()), float(far.detach())
+
+    def _contend(self, wave: Tensor, made: Tensor, rate: float) -> Tensor:
+        """Have the adversary learn from `made`; what the codec is to lower of its judgement."""
+        loss = adversary_loss(self._judge(wave), self._judge(made.detach()))
+        self._descend(self._judge, self._rival, loss, self.settings.learning_rate / 4 * rate)
+        self._judge.requires_grad_(False)
+        judged = codec_loss(self._judge(wave), self._judge(made))
+        self._judge.requires_grad_(True)
+        return judged
+
+    def _descend(self, network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, rate: float) -> None:
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.zero_grad(set_to_none=True)
+        self._processes.backward(loss)
+        nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
+        optimizer.step()
+
+    def codec(self) -> Codec:
+        """The codec as it is now, in eval mode until the next step."""
+        self.learner.eval()
+        return self.learner.export()
+
+    def state(self) -> dict[str, Any]:
+        """What is needed to go on as if nothing had been: tensors and plain values."""
+        found = {
+            "steps": self.steps,
+            "learner": self.learner.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "random": torch.get_rng_state(),
+        }
+        if torch.cuda.is_available():
+            found["random_of_gpu"] = torch.cuda.get_rng_state()
+        if self._adversary is not None:
+            found |= {"adversary": self._adversary.state_dict(), "rival": self._rival.state_dict()}
+        return found
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        self.steps = state["steps"]
+        self.learner.load_state_dict(state["learner"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["random"])
+        if "random_of_gpu" in state and torch.cuda.is_available():
+            torch.cuda.set_rng_state(state["random_of_gpu"])
+        if self._adversary is not None:
+            self._adversary.load_state_dict(state["adversary"])
+            self._rival.load_state_dict(state["rival"])
+
+
+def channels_distance(sound: Tensor, other: Tensor) -> Tensor:
+    """The distance of `sound` from `other [batch, channels, samples]`; of two channels, that of middle and side."""
+    return distance(to_mid_side(sound).flatten(0, 1), to_mid_side(other).flatten(0, 1))

@@ -1,0 +1,202 @@
+"""A training from its first step to its last: paced, watched, saved, interrupted and taken up again."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from distill.concurrency import in_order
+from distill.errors import CheckpointError, DistillError, NotFiniteError
+from distill_codec import checkpoints
+from distill_codec.corpus import Corpus, Split, stretches
+from distill_codec.crops import Crops
+from distill_codec.evaluation import distances
+from distill_codec.pace import Pace
+from distill_codec.processes import Alone
+from distill_codec.shape import Shape
+from distill_codec.trainer import Trainer
+from distill_codec.training_settings import TrainingSettings
+
+SAVE_SECONDS = 45
+"""A training is saved this often: what a killed one loses is less than a minute."""
+WATCH_SECONDS = 90
+"""How often it is measured on held-out material."""
+WATCHED_SECONDS = 15
+"""On how much of it, at most."""
+RECENT = 50
+"""Steps over which the distance that is shown is averaged."""
+EXAMPLES = 200
+"""Crops that the networks start from."""
+
+
+@dataclass
+class History:
+    """What a training was like: by step, the `distance` of its batch; now and then, what it was measured at.
+
+    Of each measurement, the step, the distance of held-out material, NaN where there is none, and each level's
+    perplexity.
+    """
+
+    distance: list[float] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+    held_out: list[float] = field(default_factory=list)
+    perplexity: list[list[float]] = field(default_factory=list)
+
+    @property
+    def recent(self) -> float:
+        """The distance of the last batches."""
+        return float(np.mean(self.distance[-RECENT:])) if self.distance else float("nan")
+
+    def config(self) -> dict[str, Any]:
+        """Plain values."""
+        return {name: list(value) for name, value in vars(self).items()}
+
+
+class Interruption:
+    """Ctrl-C and SIGTERM while a training runs: noted, for the step under way to end. A second Ctrl-C is not."""
+
+    def __init__(self) -> None:
+        self.by: signal.Signals | None = None
+
+    def _note(self, number: int, _frame: object) -> None:
+        if self.by is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.by = signal.Signals(number)
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """While this lasts, interruptions are noted."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+Watch = Callable[["Training"], object]
+"""Called after every step."""
+
+
+class Training:
+    """The training of a codec of `shape` on what `split` leaves of `corpus`, kept in the file `path` while it lasts."""
+
+    def __init__(
+        self, settings: TrainingSettings, shape: Shape, corpus: Corpus, split: Split, path: Path, identity: str,
+        processes: Alone, saved: dict[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        """Begin, or go on from what `save` saved.
+
+        Raises `DistillError` where that is damaged, or the recordings are not what they were.
+        """
+        self.settings, self.shape, self.corpus, self.split = settings, shape, corpus, split
+        self.path, self.identity = path, identity
+        self.processes = processes
+        self.history = History()
+        self.loss = float("nan")
+        samples = settings.crop_frames * shape.frame_length
+        self.pace = Pace(None, settings.minutes)
+        if settings.epochs is not None:
+            trained = sum(one.samples for one in split.training)
+            per_epoch = -(-trained // (samples * settings.batch_size * processes.count))
+            self.pace = Pace(settings.epochs * per_epoch)
+        self._crops = Crops(corpus, split.training, samples, settings.seed, settings.augmentation)
+        examples = None if saved else self._crops.batch(0, EXAMPLES)
+        self.trainer = Trainer(settings, shape, examples, processes)
+        self._began = self._saved = self._watched = 0.0
+        self._fingerprint = corpus.fingerprint
+        if saved is not None:
+            self._restore(saved)
+
+    def run(self, watch: Watch) -> signal.Signals | None:
+        """Train to the end, or until an interruption: which one it was. What was learnt is saved.
+
+        Raises `NotFiniteError` where the training has gone astray.
+        """
+        interruption = Interruption()
+        self._began = time.monotonic() - self.pace.spent
+        self._saved = self._watched = time.monotonic()
+        with interruption.noted(), closing(self._batches()) as batches:
+            for batch in batches:
+                if self.pace.is_done(self.trainer.steps) or self.processes.any(interruption.by is not None):
+                    break
+                self.loss, far = self.trainer.step(batch, self.pace.learning_rate(self.trainer.steps))
+                if not np.isfinite(far):
+                    raise NotFiniteError("losses", "The training")
+                self.history.distance.append(far)
+                self.pace.spent = self.processes.agreed(time.monotonic() - self._began)
+                self._look_after()
+                watch(self)
+            self.measure()
+            self.save()
+        return interruption.by
+
+    def _batches(self) -> Generator[Any, None, None]:
+        """The batches from the next step on, made while the step before is computed."""
+        size, count, rank = self.settings.batch_size, self.processes.count, self.processes.rank
+
+        def tasks() -> Iterator[Callable[[threading.Event], Any]]:
+            step = self.trainer.steps
+            while True:
+                yield partial(lambda number, _: self._crops.batch(number, size), step * count + rank)
+                step += 1
+
+        return in_order(tasks(), 1)
+
+    def _look_after(self) -> None:
+        """What is due now and then: a new plan, a save, a measurement."""
+        now = self._began + self.pace.spent
+        if self.pace.steps is None:
+            self.pace.plan(self.trainer.steps)
+        if now - self._watched >= WATCH_SECONDS:
+            self.measure()
+            self._watched = now
+        if now - self._saved >= SAVE_SECONDS:
+            self.pace.plan(self.trainer.steps)
+            self.save()
+            self._saved = now
+
+    def measure(self) -> None:
+        """Add to the history how far held-out material is, and how codes are used."""
+        samples = WATCHED_SECONDS * self.corpus.sample_rate // max(1, len(self.split.held_out))
+        held_out = list(stretches(self.split.held_out, max(samples, self.corpus.sample_rate // 2)))
+        uses = np.zeros((self.shape.num_quantizers, self.shape.codebook_size), np.int64)
+        found = distances(self.trainer.codec(), self.corpus, held_out, uses)
+        self.history.steps.append(self.trainer.steps)
+        self.history.held_out.append(float(np.mean(found)) if found else float("nan"))
+        self.history.perplexity.append(self.trainer.learner.perplexity())
+
+    def save(self) -> None:
+        """Save what is needed to go on."""
+        if self.processes.rank:
+            return
+        checkpoints.save_training(self.path, {
+            "identity": self.identity, "settings": self.settings.config(), "shape": self.shape.config(),
+            "corpus": self._fingerprint, "trainer": self.trainer.state(), "pace": vars(self.pace),
+            "history": self.history.config(),
+        })  # fmt: skip
+
+    def _restore(self, saved: dict[str, Any]) -> None:
+        if saved["corpus"] != self._fingerprint:
+            raise DistillError(
+                "--resume: the recordings are not those the training began with. Put them back, or begin anew with "
+                "another --name."
+            )
+        try:
+            self.trainer.restore(saved["trainer"])
+            self.pace = Pace(**saved["pace"])
+            self.history = History(**saved["history"])
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            raise CheckpointError(f"{self.path} is damaged. Remove it to begin anew.") from error

@@ -1,0 +1,64 @@
+"""What a training is asked for, in plain values that its files carry. Nothing heavy is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from distill.errors import CheckpointError
+from distill_codec.shape import Shape
+
+SECONDS_PER_MINUTE = 60
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """What a training is asked for.
+
+    `minutes` of training or `epochs` of the corpus, the other is None. A batch is `batch_size` crops of `crop_frames`
+    frames of codes. `hold_out` is the share of the corpus that is not trained on, 0 to 0.5. All chance comes from
+    `seed`.
+    """
+
+    minutes: float | None = 30.0
+    epochs: int | None = None
+    batch_size: int = 12
+    crop_frames: int = 24
+    learning_rate: float = 1e-3
+    hold_out: float = 0.1
+    augmentation: bool = True
+    adversarial: bool = False
+    seed: int = 0
+
+    def config(self) -> dict[str, Any]:
+        """What a checkpoint says of these settings: plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> TrainingSettings:
+        """The settings in a training's file. Raises `CheckpointError` where they are none."""
+        try:
+            return cls(**config)
+        except TypeError as error:
+            raise CheckpointError("The training's settings are not those of this version of distill.") from error
+
+
+def shape_for(seconds: float, channels: int, device: str) -> Shape:
+    """The sizes that suit a corpus of so many `seconds` on a `device`.
+
+    A wider network is slower to train in the same measure on a CPU, where the time of a training is what limits it; on
+    a GPU it costs little. What little audio needs is not width (docs/decisions/codec.md).
+    """
+    if device == "cpu":
+        return Shape(channels=channels)
+    return Shape(channels=channels, width=384 if seconds < 20 * SECONDS_PER_MINUTE else 512)
+
+
+def minutes_for(seconds: float, device: str) -> float:
+    """How long to train on a corpus of so many `seconds`, where nobody says: half an hour for a minute of audio.
+
+    Twice that for 16 times the audio; half of it on a GPU.
+    """
+    minutes = 30 * max(1.0, seconds / SECONDS_PER_MINUTE) ** 0.25
+    return float(round(minutes if device == "cpu" else minutes / 2))
