@@ -64,8 +64,9 @@ def load_training(path: Path) -> dict[str, Any]:
     """What `save_training` saved at `path`. Raises `CheckpointError` where that is something else."""
     shown = clean(str(path), 200)
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
+        with path.open("rb") as file:
+            found = torch.load(file, map_location="cpu", weights_only=True)
+    except (PermissionError, FileNotFoundError):
         raise
     except Exception as error:  # torch.load raises many kinds for one cause: the file is not as it should be
         raise CheckpointError(f"{shown} is no training, or is damaged. Remove it to begin anew.") from error

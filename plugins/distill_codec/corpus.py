@@ -91,12 +91,13 @@ class Corpus:
         digest = hashlib.sha256(f"{self.sample_rate} {self.channels}".encode())
         for recording in self.recordings:
             digest.update(f"\n{recording.samples} ".encode() + os.fsencode(recording.name))
-            digest.update(np.ascontiguousarray(self.of(recording)).tobytes())
+            digest.update(self.of(recording).tobytes())
         return digest.hexdigest()
 
-    def of(self, part: Recording | Stretch) -> NDArray[np.float32]:
-        """The samples of a recording or stretch, `[channels, samples]`."""
-        return self.audio[part.start : part.start + part.samples].T
+    def of(self, part: Recording | Stretch, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
+        """The samples of a recording or stretch, or its samples `start` to `stop`, `[channels, samples]`: a copy."""
+        end = part.samples if stop is None else min(stop, part.samples)
+        return self.audio[part.start + start : part.start + max(start, end)].T.copy()
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ class Crops:
         wanted = int(np.ceil(self._samples * speed))
         slack, over = stretch.samples - wanted, wanted // 8
         start = int(rng.integers(min(0, slack) - over, max(0, slack) + over + 1))
-        source = self._corpus.of(stretch)[:, max(0, start) : max(0, start + wanted)]
+        source = self._corpus.of(stretch, max(0, start), max(0, start + wanted))
         before = max(0, -start)
         piece = np.pad(source, ((0, 0), (before, max(0, wanted - before - source.shape[1]))))
         if speed == 1.0:

@@ -60,11 +60,11 @@ def distances(codec: Codec, corpus: Corpus, stretches: Iterable[Stretch], uses: 
     """
     found = []
     for stretch in stretches:
-        sound = corpus.of(stretch)[:, : FILE_SECONDS * corpus.sample_rate]
+        sound = corpus.of(stretch, 0, FILE_SECONDS * corpus.sample_rate)
         made, codes = reconstruct(codec, sound)
         for level, row in enumerate(uses):
             row += np.bincount(codes[:, level], minlength=len(row))
-        found.append(file_distance(torch.from_numpy(sound.copy()), torch.from_numpy(made)))
+        found.append(file_distance(torch.from_numpy(sound), torch.from_numpy(made)))
     return found
 
 

@@ -89,13 +89,13 @@ def _examples(training: Training) -> Iterator[dict[str, Any]]:
     corpus = training.corpus
     for kind, parts in (("held out", training.split.held_out), ("trained on", training.split.training)):
         for part in _spread(parts, EXAMPLES):
-            sound = corpus.of(part)[:, : EXAMPLE_SECONDS * corpus.sample_rate]
+            sound = corpus.of(part, 0, EXAMPLE_SECONDS * corpus.sample_rate)
             made, _ = reconstruct(codec, sound)
             yield {
                 "name": clean(part.name, 120),
                 "kind": kind,
                 "seconds": sound.shape[1] / corpus.sample_rate,
-                "distance": file_distance(torch.from_numpy(sound.copy()), torch.from_numpy(made)),
+                "distance": file_distance(torch.from_numpy(sound), torch.from_numpy(made)),
                 "sounds": [
                     (what, _audio(one, corpus.sample_rate), *_picture(one, corpus.sample_rate))
                     for what, one in (("original", sound), ("reconstruction", made))

@@ -27,7 +27,7 @@ from distill_codec.evaluation import Figures, evaluate
 from distill_codec.processes import Alone, processes
 from distill_codec.shape import Shape
 from distill_codec.training import Training
-from distill_codec.training_settings import TrainingSettings, minutes_for, shape_for
+from distill_codec.training_settings import TrainingSettings, minutes_for, sizes_for
 
 SAMPLE_RATE = Shape().sample_rate
 NAMED = 10
@@ -133,11 +133,12 @@ def _begin(asked: Asked, files: Files, saved: dict[str, Any] | None, corpus: Cor
     device = together.device.type
     if saved is None:
         minutes = None if asked.epochs is not None else asked.minutes or minutes_for(corpus.seconds, device)
+        sizes = sizes_for(corpus.seconds, corpus.channels, device)
+        shape = sizes.shape
         settings = TrainingSettings(
-            minutes, asked.epochs, hold_out=asked.hold_out, augmentation=asked.augmentation,
-            adversarial=asked.adversarial, seed=asked.seed,
+            minutes, asked.epochs, sizes.batch_size, sizes.crop_frames, hold_out=asked.hold_out,
+            augmentation=asked.augmentation, adversarial=asked.adversarial, seed=asked.seed,
         )  # fmt: skip
-        shape = shape_for(corpus.seconds, corpus.channels, device)
         identity = together.agreed(str(uuid.uuid4()))
     else:
         try:

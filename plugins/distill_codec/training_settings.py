@@ -21,10 +21,10 @@ class TrainingSettings:
     `seed`.
     """
 
-    minutes: float | None = 30.0
-    epochs: int | None = None
-    batch_size: int = 12
-    crop_frames: int = 24
+    minutes: float | None
+    epochs: int | None
+    batch_size: int
+    crop_frames: int
     learning_rate: float = 1e-3
     hold_out: float = 0.1
     augmentation: bool = True
@@ -44,15 +44,25 @@ class TrainingSettings:
             raise CheckpointError("The training's settings are not those of this version of distill.") from error
 
 
-def shape_for(seconds: float, channels: int, device: str) -> Shape:
+@dataclass(frozen=True)
+class Sizes:
+    """The `shape` of a codec to train, and of its batches: crops, and frames of codes in each."""
+
+    shape: Shape
+    batch_size: int
+    crop_frames: int
+
+
+def sizes_for(seconds: float, channels: int, device: str) -> Sizes:
     """The sizes that suit a corpus of so many `seconds` on a `device`.
 
-    A wider network is slower to train in the same measure on a CPU, where the time of a training is what limits it; on
-    a GPU it costs little. What little audio needs is not width (docs/decisions/codec.md).
+    On a CPU time is what limits a training, and a wider network is slower in the same measure; on a GPU it costs
+    little. What little audio needs is not width (docs/decisions/codec.md).
     """
     if device == "cpu":
-        return Shape(channels=channels)
-    return Shape(channels=channels, width=384 if seconds < 20 * SECONDS_PER_MINUTE else 512)
+        return Sizes(Shape(channels=channels), batch_size=12, crop_frames=24)
+    width = 384 if seconds < 20 * SECONDS_PER_MINUTE else 512
+    return Sizes(Shape(channels=channels, width=width), batch_size=32, crop_frames=48)
 
 
 def minutes_for(seconds: float, device: str) -> float:

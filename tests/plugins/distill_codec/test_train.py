@@ -1,0 +1,413 @@
+"""`distill train`: from a folder to a model and a report, interrupted at will, and never over another's files."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from disk import room_for
+from program import Cli, Result
+from recordings import corpus, sound, write
+
+from distill.checkpoint import load_contents, read_header
+from distill_codec import checkpoints, train, training
+from distill_codec.adversary import Adversary
+from distill_codec.shape import Shape
+from distill_codec.trainer import Trainer
+from distill_codec.training_settings import Sizes
+
+SHAPE = Shape(width=32, latent_dim=16, codebook_size=16, num_quantizers=3, encoder_blocks=(1, 1), decoder_blocks=(1, 1))
+
+
+def small_sizes(seconds: float, channels: int, device: str) -> Sizes:
+    return Sizes(replace(SHAPE, channels=channels), batch_size=8, crop_frames=8)
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train a small codec on small batches."""
+    monkeypatch.setattr(train, "sizes_for", small_sizes)
+
+
+@pytest.fixture
+def sounds(tmp_path: Path) -> Path:
+    return corpus(tmp_path / "sounds")
+
+
+def contents(path: Path) -> dict[str, Any]:
+    header = read_header(path)
+    assert header is not None
+    return load_contents(header)
+
+
+def files(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} - {"sounds"}
+
+
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int, number: signal.Signals) -> None:
+    """Have this process interrupted while the training makes its `step`."""
+    original = Trainer.step
+
+    def interrupted(self: Trainer, batch: Any, rate: float) -> tuple[float, float]:
+        if self.steps == step:
+            signal.raise_signal(number)
+        return original(self, batch, rate)
+
+    monkeypatch.setattr(Trainer, "step", interrupted)
+
+
+def test_it_makes_a_model_and_a_report_and_prints_their_paths(cli: Cli, sounds: Path, tmp_path: Path) -> None:
+    result = cli("train", sounds, "--name", "hum", "--epochs", 3)
+    assert result.code == 0, result.err
+    assert result.files == [Path("hum.distill"), Path("hum-report.html")]
+    assert files(tmp_path) == {"hum.distill", "hum-report.html"}
+    found = contents(tmp_path / "hum.distill")
+    assert (found["version"], found["model_type"], found["has_prior"]) == (3, "codec", False)
+    metadata = found["metadata"]
+    assert metadata["name"] == "hum"
+    assert metadata["dataset_file_count"] == 4
+    assert metadata["dataset_total_duration_s"] == pytest.approx(3.6)
+    assert len(found["loss_curve_history"]["distance"]) == metadata["training_steps"] == 3 * 3
+    assert "4 recordings, 3.6 s; all mono." in result.errors
+
+
+def test_the_model_is_tensors_and_plain_values(cli: Cli, sounds: Path, tmp_path: Path) -> None:
+    assert cli("train", sounds, "--name", "hum", "--epochs", 1).code == 0
+    header = read_header(tmp_path / "hum.distill")
+    assert header is not None
+    assert header.foreign_globals == frozenset()
+
+    def plain(value: object) -> bool:
+        if isinstance(value, dict):
+            return all(isinstance(key, str) and plain(one) for key, one in value.items())
+        if isinstance(value, list):
+            return all(map(plain, value))
+        return isinstance(value, str | int | float | bool | torch.Tensor | None)
+
+    assert plain(contents(tmp_path / "hum.distill"))
+
+
+def test_training_brings_the_reconstruction_nearer(cli: Cli, sounds: Path) -> None:
+    first = json.loads(cli("train", sounds, "--name", "a", "--epochs", 1, "--json").out)
+    later = json.loads(cli("train", sounds, "--name", "b", "--epochs", 40, "--json").out)
+    assert later["figures"]["distance"] < 0.8 * first["figures"]["distance"]
+
+
+def test_equal_commands_have_equal_losses_and_another_seed_has_others(cli: Cli, sounds: Path, tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert cli("train", sounds, "--name", name, "--epochs", 2, "--seed", seed).code == 0
+    a, b, c = (contents(tmp_path / f"{name}.distill")["loss_curve_history"]["distance"] for name in "abc")
+    assert a == b
+    assert a != c
+
+
+def test_json_tells_files_and_figures(cli: Cli, sounds: Path) -> None:
+    write(sounds / "quiet.wav", np.zeros((1, 4800), np.float32))
+    result = cli("train", sounds, "--name", "hum", "--epochs", 1, "--json", "--quiet", "-o", "models")
+    told = json.loads(result.out)
+    assert told["model"] == "models/hum.distill"
+    assert told["report"] == "models/hum-report.html"
+    assert told["skipped"] == [{"name": "quiet.wav", "reason": "is silent"}]
+    assert told["recordings"] == 4
+    assert len(told["figures"]["used"]) == SHAPE.num_quantizers
+    assert result.errors == [
+        "Warning: quiet.wav is silent. Skipped.",
+        *[f"Warning: {w}" for w in told["figures"]["warnings"]],
+    ]
+
+
+def test_many_skipped_files_are_counted(cli: Cli, sounds: Path) -> None:
+    for number in range(14):
+        (sounds / f"bad{number:02}.wav").write_text("no sound")
+    result = cli("train", sounds, "--name", "hum", "--epochs", 1)
+    assert result.code == 0
+    assert "Warning: bad00.wav cannot be read. Skipped." in result.errors
+    assert "Warning: 4 more files were skipped." in result.errors
+    assert "4 recordings, 3.6 s; all mono; 14 skipped." in result.errors
+
+
+def test_codebooks_that_are_little_used_are_warned_of(cli: Cli, tmp_path: Path) -> None:
+    write(tmp_path / "sounds" / "tone.wav", np.full((1, 120_000), 0.25, np.float32), subtype="FLOAT")
+    result = cli("train", tmp_path / "sounds", "--name", "hum", "--epochs", 2)
+    assert any(
+        " uses " in line and " of 16 codes" in line for line in result.errors if line.startswith("Warning: Level")
+    )
+
+
+def test_a_stereo_corpus_is_mixed_and_says_so_or_kept(cli: Cli, tmp_path: Path) -> None:
+    for number in range(3):
+        wave = np.concatenate([sound(1.0, seed=number), sound(1.0, pitch=333, seed=9)])
+        write(tmp_path / "sounds" / f"{number}.wav", wave)
+    mixed = cli("train", tmp_path / "sounds", "--name", "one", "--epochs", 1)
+    assert "3 recordings, 3.0 s; 3 stereo mixed to mono (--stereo keeps both channels)." in mixed.errors
+    kept = cli("train", tmp_path / "sounds", "--name", "two", "--epochs", 1, "--stereo")
+    assert "3 recordings, 3.0 s; 3 stereo." in kept.errors
+    assert contents(tmp_path / "one.distill")["codec_config"]["channels"] == 1
+    assert contents(tmp_path / "two.distill")["codec_config"]["channels"] == 2
+
+
+def test_an_adversary_learns_too_and_is_taken_up_with_the_rest(
+    cli: Cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        interrupt_at(patched, 1, signal.SIGTERM)
+        assert cli("train", sounds, "--name", "a", "--epochs", 1, "--adversarial").code == 143
+    judged = checkpoints.load_training(tmp_path / "a.training")["trainer"]
+    assert cli("train", sounds, "--name", "a", "--resume").code == 0
+    assert cli("train", sounds, "--name", "b", "--epochs", 1, "--adversarial").code == 0
+    a, b = (contents(tmp_path / f"{name}.distill") for name in "ab")
+    assert a["loss_curve_history"]["distance"] == b["loss_curve_history"]["distance"]
+    assert b["training_config"]["adversarial"] is True
+    assert judged["adversary"].keys() == Adversary().state_dict().keys()
+    assert any(bool(state["exp_avg"].any()) for state in judged["rival"]["state"].values())
+
+
+@pytest.mark.parametrize("used", ["hum.distill", "hum-report.html"])
+def test_a_name_in_use_is_refused_and_keeps_its_file(cli: Cli, sounds: Path, tmp_path: Path, used: str) -> None:
+    (tmp_path / used).write_text("mine")
+    result = cli("train", sounds, "--name", "hum", "--epochs", 1)
+    assert result.code == 1
+    assert result.errors == [f"Error: {used} is there already. Give another --name, or remove it."]
+    assert (tmp_path / used).read_text() == "mine"
+
+
+def test_a_name_taken_meanwhile_gets_a_number(
+    cli: Cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = training.Training.run
+
+    def run(self: training.Training, watch: Any) -> Any:
+        (tmp_path / "hum.distill").write_text("another's")
+        return original(self, watch)
+
+    monkeypatch.setattr(training.Training, "run", run)
+    result = cli("train", sounds, "--name", "hum", "--epochs", 1)
+    assert result.files[0] == Path("hum-2.distill")
+    assert (tmp_path / "hum.distill").read_text() == "another's"
+    assert contents(tmp_path / "hum-2.distill")["version"] == 3
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "../a", ".hidden", "NUL", "a b", "x" * 101])
+def test_a_name_that_is_none_for_a_file_is_refused(cli: Cli, sounds: Path, tmp_path: Path, name: str) -> None:
+    result = cli("train", sounds, "--name", name, "--epochs", 1)
+    assert result.code == 2
+    assert len(result.errors) == 1
+    assert "--name" in result.err
+    assert files(tmp_path) == set()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--minutes", "1", "--epochs", "1"], "give one of them"),
+        (["--epochs", "0"], "--epochs"),
+        (["--minutes", "nan"], "--minutes"),
+        (["--hold-out", "0.9"], "--hold-out"),
+        (["--resume", "--minutes", "3"], "--minutes: a training that is resumed keeps what it began with"),
+        (["--resume", "--no-augmentation"], "--augmentation: a training that is resumed keeps what it began with"),
+    ],
+)
+def test_bad_options_are_refused_in_one_line(cli: Cli, sounds: Path, arguments: list[str], expected: str) -> None:
+    result = cli("train", sounds, "--name", "hum", *arguments)
+    assert result.code == 2
+    assert len(result.errors) == 1
+    assert expected in result.err
+
+
+def test_bad_recordings_are_refused_in_one_line(cli: Cli, tmp_path: Path) -> None:
+    result = cli("train", tmp_path / "none", "--name", "hum")
+    assert (result.code, result.errors) == (
+        1,
+        [f"Error: {tmp_path / 'none'} does not exist. Give a folder of recordings."],
+    )
+    assert files(tmp_path) == set()
+
+
+def test_ctrl_c_ends_early_saves_and_can_be_taken_up(
+    cli: Cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        interrupt_at(patched, 4, signal.SIGINT)
+        ended = cli("train", sounds, "--name", "hum", "--epochs", 4)
+    assert ended.code == 130
+    assert ended.files == [Path("hum.distill"), Path("hum-report.html")]
+    assert files(tmp_path) == {"hum.distill", "hum-report.html", "hum.training"}
+    assert "Ended after 5 of 12 steps; the same command with --resume goes on." in ended.errors
+    early = contents(tmp_path / "hum.distill")
+    assert len(early["loss_curve_history"]["distance"]) == 5
+
+    refused = cli("train", sounds, "--name", "hum", "--epochs", 4)
+    assert (refused.code, len(refused.errors)) == (1, 1)
+    assert "--resume goes on with it" in refused.err
+
+    resumed = cli("train", sounds, "--name", "hum", "--resume")
+    assert resumed.code == 0, resumed.err
+    assert files(tmp_path) == {"hum.distill", "hum-report.html"}
+    whole = contents(tmp_path / "hum.distill")
+    assert whole["metadata"]["model_id"] == early["metadata"]["model_id"]
+    assert cli("train", sounds, "--name", "other", "--epochs", 4).code == 0
+    uninterrupted = contents(tmp_path / "other.distill")
+    assert whole["loss_curve_history"]["distance"] == uninterrupted["loss_curve_history"]["distance"]
+    for name, tensor in uninterrupted["model_state_dict"].items():
+        assert torch.equal(whole["model_state_dict"][name], tensor), name
+
+
+def test_sigterm_saves_what_is_needed_to_go_on(
+    cli: Cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt_at(monkeypatch, 2, signal.SIGTERM)
+    assert cli("train", sounds, "--name", "hum", "--epochs", 4).code == 143
+    assert files(tmp_path) == {"hum.training"}
+    assert cli("train", sounds, "--name", "hum", "--resume").code == 0
+    assert len(contents(tmp_path / "hum.distill")["loss_curve_history"]["distance"]) == 12
+
+
+KILLED = """
+import os, signal, sys
+sys.path[:0] = sys.argv[1:3]
+import test_train
+from distill.cli import run
+from distill.plugins import discover
+from distill_codec import train, training
+from distill_codec.trainer import Trainer
+
+training.SAVE_SECONDS = 0
+train.sizes_for = test_train.small_sizes
+step = Trainer.step
+
+def killed(self, batch, rate):
+    if self.steps == 7:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(self, batch, rate)
+
+Trainer.step = killed
+run(discover, ["train", sys.argv[3], "--name", "hum", "--epochs", "4", "-o", sys.argv[4]])
+"""
+
+
+def test_a_killed_training_goes_on_with_the_losses_of_one_that_was_not(cli: Cli, sounds: Path, tmp_path: Path) -> None:
+    folders = [Path(__file__).parent, Path(__file__).parents[2] / "fixtures"]
+    killed = subprocess.run([sys.executable, "-c", KILLED, *folders, sounds, tmp_path], capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert files(tmp_path) == {"hum.training"}
+    assert cli("train", sounds, "--name", "hum", "--resume").code == 0
+    assert cli("train", sounds, "--name", "whole", "--epochs", 4).code == 0
+    one, other = (contents(tmp_path / f"{name}.distill")["loss_curve_history"] for name in ("hum", "whole"))
+    assert len(one["distance"]) == 12
+    assert one["distance"] == other["distance"]
+
+
+def begun(cli: Cli, sounds: Path, monkeypatch: pytest.MonkeyPatch) -> Result:
+    """A training that was terminated."""
+    with monkeypatch.context() as patched:
+        interrupt_at(patched, 1, signal.SIGTERM)
+        return cli("train", sounds, "--name", "hum", "--epochs", 2)
+
+
+def test_a_training_is_not_resumed_with_other_recordings(
+    cli: Cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun(cli, sounds, monkeypatch)
+    write(sounds / "0.wav", sound(0.9, seed=77))
+    before = (tmp_path / "hum.training").read_bytes()
+    result = cli("train", sounds, "--name", "hum", "--resume")
+    assert result.code == 1
+    assert "the recordings are not those the training began with" in result.err
+    assert (tmp_path / "hum.training").read_bytes() == before
+
+
+def test_there_must_be_something_to_resume(cli: Cli, sounds: Path) -> None:
+    result = cli("train", sounds, "--name", "hum", "--resume")
+    assert (result.code, len(result.errors)) == (1, 1)
+    assert "no training named hum was interrupted" in result.err
+
+
+@pytest.mark.parametrize("damage", ["cut", "text", "another format", "another version", "no trainer"])
+def test_a_damaged_training_is_refused_in_one_line(
+    cli: Cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    begun(cli, sounds, monkeypatch)
+    path = tmp_path / "hum.training"
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:5000])
+    elif damage == "text":
+        path.write_text("mine")
+    else:
+        saved = checkpoints.load_training(path)
+        saved |= {"another format": {"format": "x"}, "another version": {"version": 9}}.get(damage, {})
+        if damage == "no trainer":
+            del saved["trainer"]["optimizer"]
+        torch.save(saved, path)
+    result = cli("train", sounds, "--name", "hum", "--resume")
+    assert result.code == 1
+    assert len([line for line in result.errors if line.startswith("Error")]) == 1
+    assert "hum.training" in result.err or "no training" in result.err
+    assert path.exists()
+
+
+def test_a_resumed_training_does_not_replace_another_model(
+    cli: Cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun(cli, sounds, monkeypatch)
+    (tmp_path / "hum.distill").write_text("mine")
+    result = cli("train", sounds, "--name", "hum", "--resume")
+    assert (result.code, len(result.errors)) == (1, 1)
+    assert "is another model" in result.err
+    assert (tmp_path / "hum.distill").read_text() == "mine"
+
+
+def test_a_full_disk_ends_in_one_line_and_loses_nothing(
+    cli: Cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun(cli, sounds, monkeypatch)
+    before = (tmp_path / "hum.training").read_bytes()
+    with room_for(len(before) // 2):
+        result = cli("train", sounds, "--name", "hum", "--resume")
+    assert result.code == 1
+    assert len([line for line in result.errors if line.startswith("Error")]) == 1
+    assert "could not be written" in result.err or "no room" in result.err
+    assert (tmp_path / "hum.training").read_bytes() == before
+    assert files(tmp_path) == {"hum.training"}
+    assert cli("train", sounds, "--name", "hum", "--resume").code == 0
+
+
+def test_losses_that_are_not_finite_end_it_and_the_last_save_stays(
+    cli: Cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "SAVE_SECONDS", 0)
+    original = Trainer.step
+    monkeypatch.setattr(
+        Trainer,
+        "step",
+        lambda self, batch, rate: original(self, batch, rate) if self.steps < 3 else (math.nan, math.nan),
+    )
+    result = cli("train", sounds, "--name", "hum", "--epochs", 3)
+    assert result.code == 1
+    assert "not finite" in result.err
+    assert len(checkpoints.load_training(tmp_path / "hum.training")["history"]["distance"]) == 3
+
+
+def test_two_processes_train_one_model_through_accelerate(sounds: Path, tmp_path: Path) -> None:
+    pytest.importorskip("accelerate")
+    command = [
+        sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
+        "--mixed_precision", "no", "--dynamo_backend", "no", "-m", "distill", "train", str(sounds), "--name", "hum",
+        "--epochs", "2", "-o", str(tmp_path), "--json",
+    ]  # fmt: skip
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert files(tmp_path) == {"hum.distill", "hum-report.html"}
+    assert math.isfinite(told["figures"]["distance"])
+    assert told["steps"] == 2  # an epoch of 3.6 s is one step of two batches
