@@ -237,6 +237,7 @@ class _Bar:
         self._bar.close()
 
     def count(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+        """`blocks [channels, any]` as they come, without empty ones."""
         for block in blocks:
             if block.shape[1]:
                 yield block

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from distill.errors import DistillError
 from distill.seeding import stream
 from distill.text import clean
-from distill_codec.recordings import Reader
+from distill_codec.recordings import Reader, UnfitError
 
 SUFFIXES = (".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc")
 SHORTEST_SECONDS = 0.02
@@ -194,8 +194,6 @@ def _decode(path: Path, sample_rate: int, channels: int, write: Callable[[bytes]
                 raise _too_long_or_short(reader.seconds)
             read_as = 1 if channels == 1 and reader.channels > 2 else min(2, reader.channels)
             for block in reader.blocks(sample_rate, read_as):
-                if not np.isfinite(block).all():
-                    raise UnusableError("has samples that are no finite numbers")
                 samples += block.shape[1]
                 mixed = block.mean(axis=0, keepdims=True)
                 peak = max(peak, float(np.abs(block).max(initial=0.0)))
@@ -205,6 +203,8 @@ def _decode(path: Path, sample_rate: int, channels: int, write: Callable[[bytes]
                 write(np.ascontiguousarray(kept.T, dtype=np.float32).tobytes())
                 if samples > LONGEST_SECONDS * sample_rate:
                     raise _too_long_or_short(samples / sample_rate)
+    except UnfitError as error:
+        raise UnusableError("has samples that are no finite numbers") from error
     except DistillError as error:
         raise UnusableError("cannot be read") from error
     if samples < SHORTEST_SECONDS * sample_rate:

@@ -17,6 +17,10 @@ from distill.text import clean
 BLOCK = 65536  # samples read at a time
 
 
+class UnfitError(DistillError):
+    """A recording can be read, and holds what is no sound."""
+
+
 class Reader:
     """An audio file of any format that libsndfile reads, any rate and any number of channels. A context.
 
@@ -58,7 +62,8 @@ class Reader:
     def blocks(self, sample_rate: int, channels: int) -> Iterator[NDArray[np.float32]]:
         """The samples at `sample_rate` (Hz), in blocks `[channels, any]`.
 
-        For one channel the mean of all; for two, the first two, or the only one twice.
+        For one channel the mean of all; for two, the first two, or the only one twice. Raises `DistillError` where they
+        cannot be decoded, or are no finite numbers.
         """
         return resample(self._mixed(channels), self.sample_rate, sample_rate, channels)
 
@@ -71,6 +76,8 @@ class Reader:
                 raise self._unreadable(error) from error
             if not block.shape[1]:
                 return
+            if not np.isfinite(block).all():
+                raise UnfitError(f"{clean(str(self._path), 200)} has samples that are no finite numbers.")
             if channels == 1:
                 yield block.mean(axis=0, keepdims=True)
             else:

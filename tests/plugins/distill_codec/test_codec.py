@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from checkpoints import randomise, save
+from checkpoints import SMALL_CODEC as SMALL
+from checkpoints import codec, save
+from checkpoints import codec_contents as contents
 from numpy.typing import NDArray
 from recordings import sound
 
@@ -23,7 +25,6 @@ from distill_codec.shape import Shape
 from distill_codec.start import start
 from distill_codec.tokenizer import CodecTokenizer
 
-SMALL = Shape(width=16, latent_dim=8, codebook_size=16, num_quantizers=3, encoder_blocks=(1, 2), decoder_blocks=(2, 1))
 SHAPES = [
     SMALL,
     replace(SMALL, channels=2),
@@ -31,21 +32,6 @@ SHAPES = [
     replace(SMALL, n_fft=1024, mel_n_fft=1024, hop_length=256, mel_hop_length=256, stride=4),
     replace(SMALL, stride=1, kernel=5),
 ]
-
-
-def codec(shape: Shape = SMALL, seed: int = 0) -> Codec:
-    """A codec with random weights, loud enough to be heard."""
-    network = Codec(shape)
-    network.load_state_dict(randomise(network, seed))
-    network.codebooks.mul_(0.5)
-    return network.eval()
-
-
-def contents(shape: Shape = SMALL) -> dict[str, Any]:
-    return {
-        "format": "distill_model", "version": 3, "model_type": "codec", "codec_config": shape.config(),
-        "model_state_dict": dict(codec(shape).state_dict()), "metadata": {"name": "murmur", "model_id": "m-1"},
-    }  # fmt: skip
 
 
 def pieces(wave: NDArray[Any], sizes: list[int]) -> Iterator[NDArray[Any]]:
