@@ -51,7 +51,9 @@ def test_every_file_that_comes_along_is_listed_for_installation() -> None:
 
 def test_the_bundled_plugins_are_found_by_entry_points_of_the_one_distribution() -> None:
     points = importlib.metadata.distribution("distill").entry_points.select(group="distill")
-    assert {p.name: p.value for p in points} == {"vae": "distill_vae", "vqvae": "distill_vqvae"}
+    assert {p.name: p.value for p in points} == {
+        "codec": "distill_codec", "vae": "distill_vae", "vqvae": "distill_vqvae",
+    }  # fmt: skip
 
 
 def test_the_version_is_the_distributions() -> None:

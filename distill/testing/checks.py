@@ -215,6 +215,37 @@ def check_options_are_honoured(subject: Subject) -> None:
             require(not tried, f"{option.opts[0]} {found}: {', '.join(' '.join(line + rest) for line, rest in tried)}")
 
 
+def check_codes_are_streamed(subject: Subject) -> None:
+    """Where its models have codes: however sound and codes are cut up, the same come out, as many samples as wanted."""
+    try:
+        tokenizer = subject.claim.loader.load_tokenizer(subject.header, "cpu")
+    except CheckpointError:
+        return
+    rate, channels = tokenizer.sample_rate, tokenizer.channels
+    require(isinstance(rate, int) and rate > 0, f"the tokenizer's sample_rate is {rate!r}, not a whole number of Hz")
+    require(channels in (1, 2), f"the tokenizer's channels is {channels!r}, not 1 or 2")
+    samples = rate * 5 // 2 + 1
+    sound = np.random.default_rng(0).standard_normal((channels, samples)).astype(np.float32) * np.float32(0.1)
+    codes, again = (np.concatenate(list(tokenizer.encode(_cut(sound, size)))) for size in (samples, samples // 7))
+    require(np.issubdtype(codes.dtype, np.integer), f"codes are {codes.dtype}, not whole numbers")
+    require(np.array_equal(codes, again), "codes depend on how the sound is cut into blocks")
+    whole, fewer = (joined(tokenizer.decode(iter([codes]), wanted)) for wanted in (samples, samples - rate // 3))
+    for one, wanted in ((whole, [channels, samples]), (fewer, [channels, samples - rate // 3])):
+        require(one.dtype == np.float32 and bool(np.isfinite(one).all()), "what is decoded is no finite float32")
+        require(list(one.shape) == wanted, f"what is decoded is {list(one.shape)} where {wanted} were wanted")
+    pieces = joined(tokenizer.decode(iter(np.array_split(codes, 3)), samples))
+    require(np.array_equal(whole, pieces), "what is decoded depends on how the codes are cut up")
+    try:
+        joined(tokenizer.decode(iter([codes]), 100 * samples))
+    except RequestError:
+        return
+    require(False, "codes that are too few for the samples wanted are decoded as if they were enough")
+
+
+def _cut(sound: Sound, size: int) -> Iterator[Sound]:
+    return (sound[:, start : start + size] for start in range(0, sound.shape[1], size))
+
+
 def check_nothing_is_printed(subject: Subject) -> None:
     """stdout is for results: the plugin writes nothing to it."""
     printed_early = subject.light.printed
@@ -239,6 +270,7 @@ CHECKS: list[Callable[[Subject], None]] = [
     check_long_files_come_in_chunks,
     check_damaged_files_are_refused,
     check_options_are_honoured,
+    check_codes_are_streamed,
     check_nothing_is_printed,
 ]
 """Every check, the most basic first."""

@@ -14,8 +14,8 @@ from distill_codec.corpus import Corpus, Stretch
 Wave = NDArray[np.float32]
 
 # How crops are varied: with which probability, and how far. What each is worth: docs/decisions/codec.md.
-PLAYED_OTHERWISE, SEMITONES = 0.5, 2.0
-MIXED, MIXED_DB = 0.5, (-12.0, 0.0)
+PLAYED_OTHERWISE, SEMITONES = 0.7, 12.0
+MIXED, MIXED_DB = 0.6, (-12.0, 0.0)
 LEVELLED, LEVELLED_DB = 0.5, (-9.0, 3.0)
 
 
@@ -34,14 +34,14 @@ class Crops:
         lengths = np.array([max(one.samples, samples // 2) for one in stretches], np.float64)
         self._odds = lengths / lengths.sum()
 
-    def batch(self, number: int, size: int) -> Wave:
-        """The batch `number` of `size` crops, `[size, channels, samples]`."""
-        return np.stack([self.crop(number * size + row) for row in range(size)])
+    def batch(self, number: int, size: int, plain: float = 0.0) -> Wave:
+        """The batch `number` of `size` crops, `[size, channels, samples]`; each as it is with probability `plain`."""
+        return np.stack([self.crop(number * size + row, plain) for row in range(size)])
 
-    def crop(self, number: int) -> Wave:
-        """The crop `number`."""
+    def crop(self, number: int, plain: float = 0.0) -> Wave:
+        """The crop `number`; as it is with probability `plain`, or always where there is no augmentation."""
         rng = stream(self._seed, "crop", number)
-        if not self._augmentation:
+        if rng.random() < plain or not self._augmentation:
             return self._piece(rng, 1.0)
         wave = self._played(rng)
         if rng.random() < MIXED:

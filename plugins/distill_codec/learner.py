@@ -9,9 +9,9 @@ from vector_quantize_pytorch import ResidualVQ
 from distill_codec.networks import Codec
 from distill_codec.shape import Shape
 
-EMA_DECAY = 0.95
+EMA_DECAY = 0.98
 """How much of a code's place stays at each step."""
-DEAD = 1.0
+DEAD = 0.3
 """A code that fewer vectors of a batch than this fall to, in the mean, is put where one of the batch is."""
 KMEANS_ITERATIONS = 10
 

@@ -11,6 +11,8 @@ LAST_SHARE = 0.02
 """Of the learning rate, at the end."""
 MEASURED = 30
 """Steps after which their speed is known well enough to plan by."""
+VARIED, PLAIN_AT_END = 0.4, 0.6
+"""The first part of a training, in which every crop is varied; the share of crops that are not, at the end."""
 OFF = 0.03
 """A plan whose end would be off by more than this share of the minutes is made anew."""
 
@@ -43,6 +45,13 @@ class Pace:
         """The share of the full learning rate at a step, from 0: a short rise, then a cosine down."""
         rise = min(1.0, (step + 1) / WARM_UP)
         return rise * (LAST_SHARE + (1 - LAST_SHARE) * 0.5 * (1 + math.cos(math.pi * self.progress(step))))
+
+    def plain(self, step: int) -> float:
+        """The share of crops that are not varied at a step: more and more towards the end.
+
+        So the codebooks settle on the recordings themselves.
+        """
+        return PLAIN_AT_END * max(0.0, (self.progress(step) - VARIED) / (1 - VARIED))
 
     def plan(self, step: int) -> None:
         """Plan by what the steps so far have taken, if that is known and the plan is off."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import threading
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from distill.concurrency import in_order
 from distill.errors import CheckpointError, DistillError, NotFiniteError
@@ -145,15 +147,16 @@ class Training:
 
     def _batches(self) -> Generator[Any, None, None]:
         """The batches from the next step on, made while the step before is computed."""
-        size, count, rank = self.settings.batch_size, self.processes.count, self.processes.rank
+        count, rank = self.processes.count, self.processes.rank
 
         def tasks() -> Iterator[Callable[[threading.Event], Any]]:
-            step = self.trainer.steps
-            while True:
-                yield partial(lambda number, _: self._crops.batch(number, size), step * count + rank)
-                step += 1
+            for step in itertools.count(self.trainer.steps):
+                yield partial(self._batch, step * count + rank, self.pace.plain(step))
 
         return in_order(tasks(), 1)
+
+    def _batch(self, number: int, plain: float, _unwanted: threading.Event) -> NDArray[np.float32]:
+        return self._crops.batch(number, self.settings.batch_size, plain)
 
     def _look_after(self) -> None:
         """What is due now and then: a new plan, a save, a measurement."""

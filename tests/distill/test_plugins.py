@@ -66,8 +66,8 @@ def points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[EntryPoint]:
 def test_the_bundled_plugins_are_found_like_any_other() -> None:
     plugins = discover()
     assert plugins.problems == []
-    assert plugins.names == ["vae", "vqvae"]
-    assert [str(plugins.distribution(name)).split()[0] for name in plugins.names] == ["distill", "distill"]
+    assert plugins.names == ["codec", "vae", "vqvae"]
+    assert [str(plugins.distribution(name)).split()[0] for name in plugins.names] == ["distill"] * 3
 
 
 def test_a_plugin_that_cannot_be_imported_is_reported_and_the_others_load(points: list[EntryPoint]) -> None:

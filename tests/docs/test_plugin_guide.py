@@ -110,7 +110,7 @@ def test_it_is_found_and_shows_what_it_brings(installed: Environment) -> None:
         "claims": [{"version": 7, "model_type": "sines", "loader": "sines", "kind": "SINES"}],
         "options": ["--temperature", "--detune"], "commands": ["make-sines"], "errors": [],
     }  # fmt: skip
-    assert {one["name"] for one in listed} == {"sines", "vae", "vqvae"}
+    assert {one["name"] for one in listed} == {"codec", "sines", "vae", "vqvae"}
     assert not any(one["errors"] for one in listed)
 
 

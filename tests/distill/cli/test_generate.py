@@ -336,7 +336,7 @@ def test_a_file_that_no_plugin_claims_is_one_line(cli: Cli, tmp_path: Path) -> N
     result = cli("generate", path)
     assert result.code == 1
     assert result.errors == [
-        f"Error: No installed plugin loads {path} (version 9, model_type 'gan [31m'). Installed: vae, vqvae. "
+        f"Error: No installed plugin loads {path} (version 9, model_type 'gan [31m'). Installed: codec, vae, vqvae. "
         "Install the plugin that made it, or update distill."
     ]
 

@@ -29,7 +29,11 @@ BROKEN = EntryPoint("broken", "not_a_module", "distill")
 def test_people_see_what_each_plugin_claims_and_brings(cli: Cli) -> None:
     result = cli("plugins")
     assert (result.code, result.err) == (0, "")
-    vae, vqvae = result.out.split("\n\n")
+    codec, vae, vqvae = result.out.split("\n\n")
+    assert codec.splitlines()[1:] == [
+        "  claims    version 3, model_type 'codec': codec models, loader codec",
+        "  commands  train, reconstruct, encode, decode",
+    ]
     assert re.fullmatch(r"vae \(distill \d+\.\d+\.\d+, plugin API 1\)", vae.splitlines()[0])
     assert vae.splitlines()[1:] == [
         "  claims    version 1, no model_type: VAE models, loader vae",
@@ -62,13 +66,13 @@ def test_a_broken_plugin_is_listed_with_its_error_and_nothing_goes_to_stderr(cli
     plugins.load(BROKEN)
     result = cli("plugins", plugins=plugins)
     assert (result.code, result.err) == (0, "")
-    assert result.out.split("\n\n")[2].splitlines() == [
+    assert result.out.split("\n\n")[3].splitlines() == [
         "broken (of no distribution)", "  error     ModuleNotFoundError: No module named 'not_a_module'"
     ]  # fmt: skip
     plugins.load(BROKEN)
     listed = json.loads(cli("plugins", "--json", plugins=plugins).out)
-    assert listed[2]["errors"] == ["ModuleNotFoundError: No module named 'not_a_module'"]
-    assert listed[2]["api"] is None
+    assert listed[3]["errors"] == ["ModuleNotFoundError: No module named 'not_a_module'"]
+    assert listed[3]["api"] is None
 
 
 def test_commands_containers_and_problems_of_hooks_are_listed(cli: Cli) -> None:

@@ -268,6 +268,36 @@ BREAKAGES = [
         said="--wobble refuses every value tried",
     ),
     Breakage(
+        meant="codes_are_streamed",
+        old="yield np.clip(np.round(128 + 127 * block[0])",
+        new="yield np.clip(np.round(128 + 127 * block[0] / abs(block).max())",
+        said="codes depend on how the sound is cut",
+    ),
+    Breakage(
+        meant="codes_are_streamed",
+        old="0, 255).astype(np.int64)",
+        new="0, 255)",
+        said="codes are float32",
+    ),
+    Breakage(
+        meant="codes_are_streamed",
+        old="- 128) / 127",
+        new="- piece.mean().astype(np.float32)) / 127",
+        said="depends on how the codes are cut up",
+    ),
+    Breakage(
+        meant="codes_are_streamed",
+        old="piece[:samples, None]",
+        new="piece[:, None]",
+        said="were wanted",
+    ),
+    Breakage(
+        meant="codes_are_streamed",
+        old="                if samples > 0:",
+        new="                if 0:",
+        said="as if they were enough",
+    ),
+    Breakage(
         meant="nothing_is_printed",
         old="data = header",
         new="print('loading')\n        data = header",
