@@ -9,7 +9,7 @@ import hashlib
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -261,7 +261,7 @@ def stereo(corpus: Corpus) -> int:
     return sum(one.is_stereo for one in corpus.recordings)
 
 
-def stretches(parts: Sequence[Stretch], samples: int) -> Iterator[Stretch]:
-    """The first `samples` of each of `parts`."""
-    for part in parts:
-        yield Stretch(part.name, part.start, min(part.stop, part.start + samples))
+def spread(parts: Sequence[Stretch], count: int) -> list[Stretch]:
+    """At most `count` of `parts`, as far apart as they are in the list."""
+    numbers = np.linspace(0, len(parts) - 1, min(count, len(parts)))
+    return [parts[number] for number in np.unique(numbers.round().astype(int))]

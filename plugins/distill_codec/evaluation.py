@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from distill_codec.corpus import Corpus, Stretch
+from distill_codec.corpus import Corpus, Stretch, spread
 from distill_codec.distance import FILE_SECONDS, file_distance
 from distill_codec.networks import Codec
 from distill_codec.tokenizer import CodecTokenizer
@@ -20,8 +20,10 @@ FEW = 0.5
 """A level that uses no more than this share of its codes is warned of."""
 FAR_BEHIND = 1.6
 """Held-out material this many times further away than what was trained on is warned of."""
-LOUD_ENOUGH = 0.5
+NOT_LEARNT = 0.5
 """Distances over this (10 dB) are warned of."""
+MEASURED = 100
+"""Of more recordings than this, so many are measured, from the first to the last."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,8 @@ class Figures:
     """What a codec is worth.
 
     `distance` is the mean over the files trained on, `held_out` over those, or the stretches, that were held out, None
-    where nothing was; both of at most ten seconds a file. By level: how many codes are `used`, out of
-    `codebook_size`, and the `perplexity` of their use. `warnings` are in plain words.
+    where nothing was; both of at most a hundred files, and ten seconds of each. By level: how many codes are `used`,
+    out of `codebook_size`, and the `perplexity` of their use. `warnings` are in plain words.
     """
 
     distance: float
@@ -71,8 +73,8 @@ def distances(codec: Codec, corpus: Corpus, stretches: Iterable[Stretch], uses: 
 def evaluate(codec: Codec, corpus: Corpus, training: Sequence[Stretch], held_out: Sequence[Stretch]) -> Figures:
     """The figures of `codec` for what it was trained on and what was held out. `training` holds something."""
     uses = np.zeros((codec.shape.num_quantizers, codec.shape.codebook_size), np.int64)
-    near = float(np.mean(distances(codec, corpus, training, uses)))
-    far = distances(codec, corpus, held_out, np.zeros_like(uses))
+    near = float(np.mean(distances(codec, corpus, spread(training, MEASURED), uses)))
+    far = distances(codec, corpus, spread(held_out, MEASURED), np.zeros_like(uses))
     held = float(np.mean(far)) if far else None
     used = [int(np.count_nonzero(row)) for row in uses]
     figures = Figures(near, held, used, [_perplexity(row) for row in uses], codec.shape.codebook_size)
@@ -90,7 +92,7 @@ def _warnings(figures: Figures) -> list[str]:
         for level, used in enumerate(figures.used, start=1)
         if used <= FEW * figures.codebook_size
     ]
-    if figures.distance > LOUD_ENOUGH:
+    if figures.distance > NOT_LEARNT:
         found.append(
             f"The distance is {figures.distance:.2f}, {20 * figures.distance:.0f} dB: it has not learnt these sounds "
             "yet. Train longer."

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from distill.audio.mel import Spectrogram
 from distill.text import clean
-from distill_codec.corpus import Stretch
+from distill_codec.corpus import spread
 from distill_codec.distance import file_distance
 from distill_codec.evaluation import Figures, reconstruct
 
@@ -88,7 +88,7 @@ def _examples(training: Training) -> Iterator[dict[str, Any]]:
     codec = training.trainer.codec()
     corpus = training.corpus
     for kind, parts in (("held out", training.split.held_out), ("trained on", training.split.training)):
-        for part in _spread(parts, EXAMPLES):
+        for part in spread(parts, EXAMPLES):
             sound = corpus.of(part, 0, EXAMPLE_SECONDS * corpus.sample_rate)
             made, _ = reconstruct(codec, sound)
             yield {
@@ -101,12 +101,6 @@ def _examples(training: Training) -> Iterator[dict[str, Any]]:
                     for what, one in (("original", sound), ("reconstruction", made))
                 ],
             }
-
-
-def _spread(parts: Sequence[Stretch], count: int) -> list[Stretch]:
-    """`count` of `parts`, as far apart as they are in the list."""
-    numbers = np.linspace(0, len(parts) - 1, min(count, len(parts)))
-    return [parts[number] for number in np.unique(numbers.round().astype(int))]
 
 
 def _audio(sound: NDArray[np.float32], sample_rate: int) -> str:

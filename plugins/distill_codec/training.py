@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from distill.concurrency import in_order
 from distill.errors import CheckpointError, DistillError, NotFiniteError
 from distill_codec import checkpoints
-from distill_codec.corpus import Corpus, Split, stretches
+from distill_codec.corpus import Corpus, Split, Stretch, spread
 from distill_codec.crops import Crops
 from distill_codec.evaluation import distances
 from distill_codec.pace import Pace
@@ -32,8 +33,8 @@ SAVE_SECONDS = 45
 """A training is saved this often: what a killed one loses is less than a minute."""
 WATCH_SECONDS = 90
 """How often it is measured on held-out material."""
-WATCHED_SECONDS = 15
-"""On how much of it, at most."""
+WATCHED, WATCHED_SECONDS = 30, 15
+"""On how much of it, at most: recordings, and seconds in all."""
 RECENT = 50
 """Steps over which the distance that is shown is averaged."""
 EXAMPLES = 200
@@ -59,8 +60,13 @@ class History:
         return float(np.mean(self.distance[-RECENT:])) if self.distance else float("nan")
 
     def config(self) -> dict[str, Any]:
-        """Plain values."""
-        return {name: list(value) for name, value in vars(self).items()}
+        """What files say of it: a tensor, for there may be millions of steps, and plain values."""
+        return {**vars(self), "distance": torch.tensor(self.distance)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> History:
+        """The inverse of `config`."""
+        return cls(**{**config, "distance": config["distance"].tolist()})
 
 
 class Interruption:
@@ -117,7 +123,7 @@ class Training:
         self._crops = Crops(corpus, split.training, samples, settings.seed, settings.augmentation)
         examples = None if saved else self._crops.batch(0, EXAMPLES)
         self.trainer = Trainer(settings, shape, examples, processes)
-        self._began = self._saved = self._watched = 0.0
+        self._saved = self._watched = 0.0  # seconds spent
         self._fingerprint = corpus.fingerprint
         if saved is not None:
             self._restore(saved)
@@ -128,8 +134,8 @@ class Training:
         Raises `NotFiniteError` where the training has gone astray.
         """
         interruption = Interruption()
-        self._began = time.monotonic() - self.pace.spent
-        self._saved = self._watched = time.monotonic()
+        began = time.monotonic() - self.pace.spent
+        self._saved = self._watched = self.pace.spent
         with interruption.noted(), closing(self._batches()) as batches:
             for batch in batches:
                 if self.pace.is_done(self.trainer.steps) or self.processes.any(interruption.by is not None):
@@ -138,7 +144,7 @@ class Training:
                 if not np.isfinite(far):
                     raise NotFiniteError("losses", "The training")
                 self.history.distance.append(far)
-                self.pace.spent = self.processes.agreed(time.monotonic() - self._began)
+                self.pace.spent = self.processes.agreed(time.monotonic() - began)
                 self._look_after()
                 watch(self)
             self.measure()
@@ -159,8 +165,8 @@ class Training:
         return self._crops.batch(number, self.settings.batch_size, plain)
 
     def _look_after(self) -> None:
-        """What is due now and then: a new plan, a save, a measurement."""
-        now = self._began + self.pace.spent
+        """What is due now and then: a new plan, a save, a measurement. By a clock on which all processes agree."""
+        now = self.pace.spent
         if self.pace.steps is None:
             self.pace.plan(self.trainer.steps)
         if now - self._watched >= WATCH_SECONDS:
@@ -173,8 +179,9 @@ class Training:
 
     def measure(self) -> None:
         """Add to the history how far held-out material is, and how codes are used."""
-        samples = WATCHED_SECONDS * self.corpus.sample_rate // max(1, len(self.split.held_out))
-        held_out = list(stretches(self.split.held_out, max(samples, self.corpus.sample_rate // 2)))
+        some = spread(self.split.held_out, WATCHED)
+        samples = WATCHED_SECONDS * self.corpus.sample_rate // max(1, len(some))
+        held_out = [Stretch(one.name, one.start, min(one.stop, one.start + samples)) for one in some]
         uses = np.zeros((self.shape.num_quantizers, self.shape.codebook_size), np.int64)
         found = distances(self.trainer.codec(), self.corpus, held_out, uses)
         self.history.steps.append(self.trainer.steps)
@@ -200,6 +207,6 @@ class Training:
         try:
             self.trainer.restore(saved["trainer"])
             self.pace = Pace(**saved["pace"])
-            self.history = History(**saved["history"])
+            self.history = History.from_config(saved["history"])
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             raise CheckpointError(f"{self.path} is damaged. Remove it to begin anew.") from error
