@@ -33,6 +33,8 @@ SAVE_SECONDS = 45
 """A training is saved this often: what a killed one loses is less than a minute."""
 WATCH_SECONDS = 90
 """How often it is measured on held-out material."""
+FIRST_WATCH = 40
+"""The step after which it is measured first, so that there is soon something to see."""
 WATCHED, WATCHED_SECONDS = 30, 15
 """On how much of it, at most: recordings, and seconds in all."""
 RECENT = 50
@@ -169,7 +171,7 @@ class Training:
         now = self.pace.spent
         if self.pace.steps is None:
             self.pace.plan(self.trainer.steps)
-        if now - self._watched >= WATCH_SECONDS:
+        if now - self._watched >= WATCH_SECONDS or self.trainer.steps == FIRST_WATCH:
             self.measure()
             self._watched = now
         if now - self._saved >= SAVE_SECONDS:
