@@ -26,13 +26,15 @@ def log_mel(wave: NDArray[np.float64], n_fft: int, hop: int, bands: int) -> NDAr
     return np.log10(np.maximum(magnitude @ np.array(filters).T, 1e-5))
 
 
-def test_it_is_the_mean_difference_of_log_mels_over_three_resolutions() -> None:
-    one, other = sound(0.5, pitch=300)[0], sound(0.5, pitch=500, seed=1)[0]
+@pytest.mark.parametrize("level", [1.0, 1e-6])
+def test_it_is_the_mean_difference_of_log_mels_over_three_resolutions(level: float) -> None:
+    """At the lower level a part of the spectrum is under the floor."""
+    one, other = level * sound(0.5, pitch=300)[0], level * sound(0.5, pitch=500, seed=1)[0]
     expected = np.mean(
         [np.abs(log_mel(one.astype(float), *r) - log_mel(other.astype(float), *r)).mean() for r in RESOLUTIONS]
     )
     found = float(distance(torch.from_numpy(one)[None], torch.from_numpy(other)[None]))
-    assert found == pytest.approx(expected, rel=2e-4)
+    assert found == pytest.approx(expected, rel=2e-3)
 
 
 def test_twice_as_loud_is_the_logarithm_of_two_away() -> None:

@@ -26,7 +26,7 @@ from distill_codec.shape import Shape
 from distill_codec.trainer import Trainer
 from distill_codec.training_settings import Sizes
 
-SHAPE = Shape(width=32, latent_dim=16, codebook_size=16, num_quantizers=3, encoder_blocks=(1, 1), decoder_blocks=(1, 1))
+SHAPE = Shape(width=32, latent_dim=16, codebook_size=64, num_quantizers=3, encoder_blocks=(1, 1), decoder_blocks=(1, 1))
 
 
 def small_sizes(seconds: float, channels: int, device: str) -> Sizes:
@@ -146,7 +146,7 @@ def test_codebooks_that_are_little_used_are_warned_of(cli: Cli, tmp_path: Path) 
     write(tmp_path / "sounds" / "tone.wav", np.full((1, 120_000), 0.25, np.float32), subtype="FLOAT")
     result = cli("train", tmp_path / "sounds", "--name", "hum", "--epochs", 2)
     assert any(
-        " uses " in line and " of 16 codes" in line for line in result.errors if line.startswith("Warning: Level")
+        " uses " in line and " of 64 codes" in line for line in result.errors if line.startswith("Warning: Level")
     )
 
 
