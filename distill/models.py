@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from distill.checkpoint import CheckpointHeader
-from distill.errors import CheckpointError
+from distill.errors import CheckpointError, RequestError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -114,6 +114,17 @@ class Tokenizer(ABC):
         `codes` come as `encode` gave them, or cut anew. Raises `RequestError` where they are none of this model's, or
         fewer than `samples` need.
         """
+
+    def checked(self, codes: NDArray[np.int64], step: tuple[int, ...], codebook_size: int) -> NDArray[np.int64]:
+        """`codes`, if they are `[steps, *step]`, from 0 to under `codebook_size`. Raises `RequestError` otherwise."""
+        if codes.dtype.kind not in "iu" or codes.shape[1:] != step or codes.ndim != len(step) + 1:
+            wanted = ", ".join(map(str, ("steps", *step)))
+            raise RequestError(f"The codes are {codes.dtype} {list(codes.shape)}; this model's are [{wanted}].")
+        if codes.size and not 0 <= codes.min() <= codes.max() < codebook_size:
+            raise RequestError(
+                f"The codes go from {codes.min()} to {codes.max()}; this model's from 0 to {codebook_size - 1}."
+            )
+        return codes.astype("int64")
 
 
 class ModelLoader(ABC):

@@ -142,11 +142,11 @@ def output_format(
     )
 
 
-def check_length(form: OutputFormat, samples: int, channels: int) -> None:
-    """Raise `RequestError` where `samples` of `channels` make a file larger than the format can be."""
+def check_length(form: OutputFormat, samples: int, channels: int, option: str = "--duration") -> None:
+    """Raise `RequestError`, naming the `option`, where `samples` of `channels` make too large a file for the format."""
     bytes_each = {"16-bit": 2, "24-bit": 3, "32-bit-float": 4}.get(form.bit_depth or "", 0)
     if form.kind.max_bytes is not None and samples * channels * bytes_each > form.kind.max_bytes:
-        raise RequestError(f"--duration: {form.name} files hold at most 4 GiB, which this exceeds. Use --format flac.")
+        raise RequestError(f"{option}: {form.name} files hold at most 4 GiB, which this exceeds. Use flac.")
 
 
 def _with_quality() -> str:

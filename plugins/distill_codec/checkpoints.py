@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -36,28 +38,43 @@ def contents(codec: Codec, metadata: Mapping[str, Any], training: Mapping[str, A
     }
 
 
-def publish(path: Path, saved: Mapping[str, Any], *, replacing: bool = False) -> Path:
-    """Have a checkpoint appear at `path`, whole; under a numbered name where that one is in use, unless `replacing`.
+def publish(path: Path, saved: Mapping[str, Any], page: str, report: str, *, replacing: bool) -> tuple[Path, Path]:
+    """Have a checkpoint appear at `path`, whole, and the `page` beside it; their paths.
 
-    Raises `DistillError` where it does not fit on the disk.
+    The page's name is that of the checkpoint with `report` after it. Where either is in use, both get a number, unless
+    `replacing`. Raises `DistillError` where they do not fit on the disk.
     """
-    with _room(path), outputs.temporary(path.parent) as draft:
+    with _room(path), outputs.temporary(path.parent) as draft, outputs.temporary(path.parent) as page_draft:
         _write(draft, saved)
+        page_draft.write_text(page, "utf-8")
         if replacing:
+            beside = path.with_name(path.stem + report)
             draft.replace(path)
-            return path
-        number, free = 1, path
-        while not outputs.place(draft, free):
-            number += 1
-            free = path.with_stem(f"{path.stem}-{number}")
-        return free
+            page_draft.replace(beside)
+            return path, beside
+        for number in itertools.count(1):
+            free = path if number == 1 else path.with_stem(f"{path.stem}-{number}")
+            beside = free.with_name(free.stem + report)
+            if beside.exists() or not outputs.place(draft, free):
+                continue
+            if outputs.place(page_draft, beside):
+                return free, beside
+            free.unlink()  # the page's name was taken in between
+    raise AssertionError("count() does not end")
 
 
 def save_training(path: Path, saved: Mapping[str, Any]) -> None:
-    """Have `path` hold a training to go on from, in place of what it held. Raises as `publish` does."""
-    with _room(path), outputs.temporary(path.parent) as draft:
-        _write(draft, {"format": TRAINING_FORMAT, "version": TRAINING_VERSION, **saved})
-        draft.replace(path)
+    """Have `path` hold a training to go on from, in place of what it held. Raises as `publish` does.
+
+    What a process that was killed left of a save is overwritten by the next: only one trains under a name.
+    """
+    draft = path.with_name(f".{path.name}.part")
+    try:
+        with _room(path):
+            _write(draft, {"format": TRAINING_FORMAT, "version": TRAINING_VERSION, **saved})
+            draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def load_training(path: Path) -> dict[str, Any]:
@@ -79,18 +96,19 @@ def load_training(path: Path) -> dict[str, Any]:
 
 def _write(path: Path, saved: Mapping[str, Any]) -> None:
     with path.open("wb") as file:
-        torch.save(dict(saved), file)
+        try:
+            torch.save(dict(saved), file)
+        except RuntimeError as error:  # torch's own writer has seen a write fall short
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
         file.flush()
         os.fsync(file.fileno())
 
 
 @contextmanager
 def _room(path: Path) -> Iterator[None]:
-    """Have a disk that is full raised as one line; torch says so in several ways."""
+    """Have what goes wrong with the disk raised as one line."""
     try:
         yield
-    except (OSError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "writ" not in str(error):
-            raise
-        why = error.strerror if isinstance(error, OSError) and error.strerror else "the disk is full"
+    except OSError as error:
+        why = error.strerror or "the disk may be full"
         raise DistillError(f"{clean(str(path), 200)} could not be written: {why}.") from error

@@ -186,7 +186,7 @@ def _write(
     from distill.audio import files
 
     form = output_format(_suffix(output), sample_rate)
-    check_length(form, samples, channels)
+    check_length(form, samples, channels, "--output")
     with outputs.temporary(output.parent) as spooled:
         left, peak = samples, 0.0
         with files.Spool(spooled, channels) as spool:

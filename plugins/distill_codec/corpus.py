@@ -27,11 +27,14 @@ SHORTEST_SECONDS = 0.02
 LONGEST_SECONDS = 4 * 3600
 SILENT = 1e-4
 """A recording whose largest magnitude is under this, -80 dBFS, is silent."""
+LOUDEST = 8.0
+"""A recording with a peak over this, 18 dB over full scale, has samples of another scale."""
 LEAST_SECONDS = 2.0
 """Less audio than this in all is no corpus."""
 FILES_TO_HOLD_OUT = 20
 """With fewer recordings, stretches of them are held out and not whole ones: each is too dear."""
 SHORTEST_HELD_SECONDS = 0.25
+HASHED = 2**20  # samples at a time
 STEREO_SHARE = 0.01
 """A recording is stereo where its side has at least this share of its energy, -20 dB."""
 
@@ -91,7 +94,8 @@ class Corpus:
         digest = hashlib.sha256(f"{self.sample_rate} {self.channels}".encode())
         for recording in self.recordings:
             digest.update(f"\n{recording.samples} ".encode() + os.fsencode(recording.name))
-            digest.update(self.of(recording).tobytes())
+        for start in range(0, len(self.audio), HASHED):
+            digest.update(self.audio[start : start + HASHED].tobytes())
         return digest.hexdigest()
 
     def of(self, part: Recording | Stretch, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
@@ -188,6 +192,8 @@ def _decode(path: Path, sample_rate: int, channels: int, write: Callable[[bytes]
     """Give the samples of the file at `path` to `write`; whether it is stereo. Raises `UnusableError`."""
     peak = middle = side = 0.0
     samples = 0
+    if not path.is_file():
+        raise UnusableError("is no regular file")
     try:
         with Reader(path) as reader:
             if not SHORTEST_SECONDS <= reader.seconds <= LONGEST_SECONDS:
@@ -196,10 +202,12 @@ def _decode(path: Path, sample_rate: int, channels: int, write: Callable[[bytes]
             for block in reader.blocks(sample_rate, read_as):
                 samples += block.shape[1]
                 mixed = block.mean(axis=0, keepdims=True)
-                peak = max(peak, float(np.abs(block).max(initial=0.0)))
                 middle += float(np.square(mixed, dtype=np.float64).sum())
                 side += float(np.square(block - mixed, dtype=np.float64).mean(axis=0).sum())
                 kept = mixed if channels == 1 else np.broadcast_to(block, (channels, block.shape[1]))
+                peak = max(peak, float(np.abs(kept).max(initial=0.0)))
+                if not peak <= LOUDEST:
+                    raise UnusableError(f"has a peak of {peak:.3g}, where full scale is 1")
                 write(np.ascontiguousarray(kept.T, dtype=np.float32).tobytes())
                 if samples > LONGEST_SECONDS * sample_rate:
                     raise _too_long_or_short(samples / sample_rate)
@@ -210,7 +218,7 @@ def _decode(path: Path, sample_rate: int, channels: int, write: Callable[[bytes]
     if samples < SHORTEST_SECONDS * sample_rate:
         raise _too_long_or_short(samples / sample_rate)
     if peak < SILENT:
-        raise UnusableError("is silent")
+        raise UnusableError("is silent" if channels > 1 or not side else "is silent when it is mixed to mono")
     return side > STEREO_SHARE * (middle + side)
 
 

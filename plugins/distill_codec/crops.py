@@ -41,14 +41,15 @@ class Crops:
     def crop(self, number: int, plain: float = 0.0) -> Wave:
         """The crop `number`; as it is with probability `plain`, or always where there is no augmentation."""
         rng = stream(self._seed, "crop", number)
-        if rng.random() < plain or not self._augmentation:
-            return self._piece(rng, 1.0)
+        wave = self._piece(rng, 1.0) if rng.random() < plain or not self._augmentation else self._varied(rng)
+        return wave / np.float32(max(1.0, np.abs(wave).max()))
+
+    def _varied(self, rng: np.random.Generator) -> Wave:
+        """A crop that is varied."""
         wave = self._played(rng)
         if rng.random() < MIXED:
             wave = wave + _gain(rng, *MIXED_DB) * self._played(rng)
-        if rng.random() < LEVELLED:
-            wave = wave * _gain(rng, *LEVELLED_DB)
-        return wave / np.float32(max(1.0, np.abs(wave).max()))
+        return wave * _gain(rng, *LEVELLED_DB) if rng.random() < LEVELLED else wave
 
     def _played(self, rng: np.random.Generator) -> Wave:
         """A crop, at its own speed or another."""

@@ -39,6 +39,7 @@ class _Resolution(NamedTuple):
 
 
 @cache
+@torch.inference_mode(False)  # gradients go through them later, whoever asks first
 def _resolutions(device: torch.device) -> list[_Resolution]:
     found = []
     for n_fft, hop, bands in RESOLUTIONS:

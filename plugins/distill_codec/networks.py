@@ -15,10 +15,9 @@ from torch import Tensor, nn
 
 from distill.audio.mel import Spectrogram
 from distill.checkpoint import load_weights
+from distill_codec.distance import FLOOR
 from distill_codec.shape import Shape
 
-FLOOR = 1e-5
-"""Magnitudes under this are silence: the floor of the logarithms."""
 LOUDEST = 7.0
 """The largest log magnitude that the head gives: a sine at full scale has 6.2."""
 
@@ -165,13 +164,11 @@ class Codec(nn.Module):
         self.decoder = Decoder(shape)
         self.register_buffer("codebooks", torch.zeros(shape.num_quantizers, shape.codebook_size, shape.latent_dim))
         self.codebooks: Tensor
-        spectrogram = Spectrogram(
-            shape.sample_rate, shape.mel_n_fft, shape.mel_hop_length, shape.n_mels, power=1.0
-        )  # fmt: skip
-        self.register_buffer("mel_window", spectrogram.window, persistent=False)
-        self.register_buffer("mel_filters", spectrogram.filters, persistent=False)
+        self.register_buffer("mel_window", None, persistent=False)
+        self.register_buffer("mel_filters", None, persistent=False)
         self.mel_window: Tensor
         self.mel_filters: Tensor
+        self.set_spectrograms()
 
     @classmethod
     def load(cls, tensors: dict[str, Tensor], config: dict[str, Any]) -> Codec:
@@ -179,9 +176,19 @@ class Codec(nn.Module):
 
         Raises `CheckpointError` naming a setting out of range, or a tensor that is missing, surplus or misshapen.
         """
-        network = cls(Shape.from_config(config))
+        shape = Shape.from_config(config)
+        with torch.device("meta"):  # so that sizes are compared with the file's before anything is allocated
+            network = cls(shape)
         load_weights(network, tensors, "codec")
+        network.set_spectrograms()
         return network
+
+    def set_spectrograms(self) -> None:
+        """Compute the windows and mel filters, which no file holds."""
+        shape = self.shape
+        spectrogram = Spectrogram(shape.sample_rate, shape.mel_n_fft, shape.mel_hop_length, shape.n_mels, power=1.0)
+        self.mel_window, self.mel_filters = spectrogram.window, spectrogram.filters
+        self.decoder.inverse.window = torch.hann_window(shape.n_fft)
 
     def log_mel(self, wave: Tensor) -> Tensor:
         """What the encoder sees of `wave [batch, channels, samples]`: `[batch, stride * frames, channels * n_mels]`.

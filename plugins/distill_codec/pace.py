@@ -31,6 +31,15 @@ class Pace:
     spent: float = 0.0
     planned_at: tuple[int, float] | None = None
 
+    def check(self) -> None:
+        """Raise `ValueError` where these are no numbers that a plan can have."""
+        steps, minutes = self.steps, self.minutes
+        known = isinstance(steps, int) and steps > 0
+        if not (known or steps is None) or not isinstance(self.spent, float) or not 0 <= self.spent < math.inf:
+            raise ValueError("the plan is damaged")
+        if not (minutes is None and known) and not (isinstance(minutes, float) and 0 < minutes < math.inf):
+            raise ValueError("the plan is damaged")
+
     def progress(self, step: int) -> float:
         """How much of the training is behind `step` steps, 0 to 1."""
         if self.steps is not None:

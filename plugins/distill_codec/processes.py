@@ -43,7 +43,7 @@ class Alone:
 class Together(Alone):
     """One of the processes that `accelerate launch` started."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: str, count: int) -> None:
         try:
             from accelerate import Accelerator
         except ImportError as error:
@@ -51,7 +51,15 @@ class Together(Alone):
                 "Several processes were started, and training together needs accelerate: "
                 "pip install 'distill[accelerate]'."
             ) from error
-        self._accelerator: Any = Accelerator()
+        # Nothing of the user's own configuration: mixed precision and accumulation would train something else.
+        self._accelerator: Any = Accelerator(
+            cpu=device == "cpu", mixed_precision="no", gradient_accumulation_steps=1
+        )  # fmt: skip
+        if self._accelerator.num_processes != count:
+            raise DistillError(
+                f"{count} processes were started, and accelerate joins {self._accelerator.num_processes} of them. "
+                "Start them with 'accelerate launch', with --cpu where there is no GPU."
+            )
         self.device = self._accelerator.device
         self.rank, self.count = self._accelerator.process_index, self._accelerator.num_processes
 
@@ -72,10 +80,12 @@ class Together(Alone):
 
 
 def processes(device: str) -> Alone:
-    """This process with those beside it, if there are any; alone, it computes on `device`.
+    """This process with those beside it, if there are any. It computes on `device`; of several "cpu" chooses that, and
+    otherwise each has a GPU of its own.
 
     Raises `RequestError` where there is no such device, `DistillError` where accelerate is missing.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        return Together()
+    count = os.environ.get("WORLD_SIZE", "")
+    if count.isdecimal() and int(count) > 1:
+        return Together(device, int(count))
     return Alone(devices.choose(device))

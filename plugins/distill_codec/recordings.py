@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from distill.errors import DistillError
 from distill.text import clean
 
 BLOCK = 65536  # samples read at a time
+UNKNOWN = 2**62
+"""What libsndfile says of the length of a stream that was written without one is more than this."""
 
 
 class UnfitError(DistillError):
@@ -49,14 +52,17 @@ class Reader:
     def channels(self) -> int:
         return int(self._file.channels)
 
-    @property
+    @cached_property
     def samples(self) -> int:
-        """The length at the file's own rate, as its header says."""
-        return int(self._file.frames)
+        """The length at the file's own rate: as its header says, or counted where that does not say."""
+        if self._file.frames < UNKNOWN:
+            return int(self._file.frames)
+        with Reader(self._path) as another:
+            return sum(block.shape[1] for block in another._mixed(1))
 
     @property
     def seconds(self) -> float:
-        """The length, as the file's header says."""
+        """The length."""
         return self.samples / self.sample_rate
 
     def blocks(self, sample_rate: int, channels: int) -> Iterator[NDArray[np.float32]]:
@@ -68,7 +74,6 @@ class Reader:
         return resample(self._mixed(channels), self.sample_rate, sample_rate, channels)
 
     def _mixed(self, channels: int) -> Iterator[NDArray[np.float32]]:
-        self._file.seek(0)
         while True:
             try:
                 block = self._file.read(BLOCK, dtype="float32", always_2d=True).T

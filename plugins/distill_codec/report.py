@@ -20,6 +20,7 @@ from distill.text import clean
 from distill_codec.corpus import spread
 from distill_codec.distance import file_distance
 from distill_codec.evaluation import Figures, reconstruct
+from distill_codec.networks import Codec
 
 if TYPE_CHECKING:
     from distill_codec.training import History, Training
@@ -32,8 +33,8 @@ WIDTH, HEIGHT = 720, 220
 PICTURE_BANDS, PICTURE_COLUMNS = 96, 360
 
 
-def page(name: str, training: Training, figures: Figures) -> str:
-    """The page, for the model called `name`."""
+def page(name: str, training: Training, codec: Codec, figures: Figures) -> str:
+    """The page, for the `codec` called `name` that came of a `training`."""
     template = resources.files("distill_codec").joinpath("data", "report.html").read_text("utf-8")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     history, corpus = training.history, training.corpus
@@ -52,7 +53,7 @@ def page(name: str, training: Training, figures: Figures) -> str:
         height=HEIGHT,
         curves=_curves(history, training.trainer.steps),
         levels=list(zip(figures.used, figures.perplexity, strict=True)),
-        examples=list(_examples(training)),
+        examples=list(_examples(training, codec)),
     )
 
 
@@ -83,9 +84,8 @@ def _averaged(values: Sequence[float]) -> list[tuple[float, float]]:
     return [(float(end - len(p) / 2), float(max(p.mean(), 1e-4))) for end, p in zip(ends, pieces, strict=True)]
 
 
-def _examples(training: Training) -> Iterator[dict[str, Any]]:
+def _examples(training: Training, codec: Codec) -> Iterator[dict[str, Any]]:
     """Originals and reconstructions."""
-    codec = training.trainer.codec()
     corpus = training.corpus
     for kind, parts in (("held out", training.split.held_out), ("trained on", training.split.training)):
         for part in spread(parts, EXAMPLES):

@@ -94,8 +94,8 @@ class Shape:
 
 
 _RANGES = {
-    "sample_rate": (1000, 768000), "channels": (1, 2), "n_fft": (16, 65536), "hop_length": (1, 65536),
-    "mel_n_fft": (16, 65536), "mel_hop_length": (1, 65536), "n_mels": (1, 4096), "stride": (1, 64),
+    "sample_rate": (1000, 768000), "channels": (1, 2), "n_fft": (16, 16384), "hop_length": (1, 8192),
+    "mel_n_fft": (16, 16384), "mel_hop_length": (1, 8192), "n_mels": (1, 1024), "stride": (1, 64),
     "width": (1, 2**14), "kernel": (1, 255), "encoder_blocks": (0, 256), "decoder_blocks": (0, 256),
     "latent_dim": (1, 2**14), "num_quantizers": (1, 64), "codebook_size": (2, 2**16),
 }  # fmt: skip

@@ -48,7 +48,9 @@ class CodecTokenizer(Tokenizer):
     def decode(self, codes: Iterable[NDArray[np.int64]], samples: int) -> Iterator[NDArray[np.float32]]:
         length, context = self.shape.frame_length, self.shape.decoder_context
         left = samples
-        for window, before, after in with_context((self._checked(one).T for one in codes), FRAMES, context):
+        step, size = (self.shape.num_quantizers,), self.shape.codebook_size
+        checked = (self.checked(one, step, size).T for one in codes)
+        for window, before, after in with_context(checked, FRAMES, context):
             if left <= 0:
                 return
             with torch.inference_mode():
@@ -59,15 +61,6 @@ class CodecTokenizer(Tokenizer):
             yield taken
         if left > 0:
             raise RequestError(f"The codes are {left / self.sample_rate:.2f} s short of the {samples} samples wanted.")
-
-    def _checked(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """`codes`, if they are some of this model's."""
-        levels, size = self.shape.num_quantizers, self.shape.codebook_size
-        if codes.ndim != 2 or codes.shape[1] != levels or not np.issubdtype(codes.dtype, np.integer):
-            raise RequestError(f"The codes are {codes.dtype} {list(codes.shape)}; this model's are [frames, {levels}].")
-        if codes.size and (codes.min() < 0 or codes.max() >= size):
-            raise RequestError(f"The codes go from {codes.min()} to {codes.max()}; this model's from 0 to {size - 1}.")
-        return codes.astype(np.int64)
 
 
 def _inner(steps: torch.Tensor, before: int, after: int) -> torch.Tensor:

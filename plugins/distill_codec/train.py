@@ -5,9 +5,12 @@ recordings → corpus → split → training, saved as it goes → figures → N
 
 from __future__ import annotations
 
+import math
 import sys
 import uuid
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,21 +18,25 @@ from signal import Signals
 from typing import Any
 
 import click
+import filelock
+import torch
 from tqdm import tqdm
 
 from distill import outputs
 from distill.checkpoint import read_header
-from distill.errors import CheckpointError, DistillError, DistillWarning, RequestError, Terminated
+from distill.errors import CheckpointError, DistillError, DistillWarning, NotFiniteError, RequestError, Terminated
 from distill.text import clean, file_stem
 from distill_codec import checkpoints, report
 from distill_codec.corpus import Corpus, Split, read, split, stereo
 from distill_codec.evaluation import Figures, evaluate
+from distill_codec.networks import Codec
 from distill_codec.processes import Alone, processes
 from distill_codec.shape import Shape
 from distill_codec.training import Training
 from distill_codec.training_settings import TrainingSettings, minutes_for, sizes_for
 
 SAMPLE_RATE = Shape().sample_rate
+REPORT = "-report.html"
 NAMED = 10
 """So many skipped files are named one by one."""
 
@@ -68,30 +75,53 @@ class Files:
         if not name or file_stem(name, 100) != name:
             hint = f" {file_stem(name, 100)!r} would do." if name.strip() else ""
             raise RequestError(f"--name: {clean(name, 100)!r} is no name for a file.{hint}")
-        return cls(directory / f"{name}.distill", directory / f"{name}-report.html", directory / f"{name}.training")
+        return cls(directory / f"{name}.distill", directory / f"{name}{REPORT}", directory / f"{name}.training")
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """While this lasts, no other process trains under the name. Raises `DistillError` where one does."""
+        path = self.training.with_name(f".{self.training.name}.lock")
+        lock = filelock.FileLock(path, timeout=0)
+        try:
+            lock.acquire()
+        except filelock.Timeout as error:
+            raise DistillError(
+                f"A training named {clean(self.training.stem, 100)} is under way. Give another --name, or let it end."
+            ) from error
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            lock.release()
 
 
 def train(asked: Asked) -> None:
     """Do what was `asked`. Raises `DistillError` for what cannot be; what is there by then stays."""
     files = Files.named(asked.name, asked.output_dir)
     outputs.prepare(asked.output_dir)
-    saved = _saved(asked, files)
     together = processes(asked.device)
-    tell = _Telling(asked.quiet or together.rank > 0)
-    channels = Shape.from_config(saved["shape"]).channels if saved else 1 + asked.stereo
+    with files.claimed() if together.rank == 0 else nullcontext():
+        _train(asked, files, together)
+
+
+def _train(asked: Asked, files: Files, together: Alone) -> None:
+    tell = _Telling(asked.quiet, together.rank)
+    begun = _begun(asked, files)
+    channels = begun.shape.channels if begun else 1 + asked.stereo
     corpus = read(asked.dataset, SAMPLE_RATE, channels, asked.output_dir, tell.reading)
     tell.corpus(corpus)
-    training = _begin(asked, files, saved, corpus, together)
+    training = _training(asked, files, begun, corpus, together)
     tell.plan(training)
     interrupted_by = training.run(tell.step)
     tell.close()
     if interrupted_by == Signals.SIGTERM:
         raise Terminated
-    if together.rank == 0:
-        figures, model = _finish(training, asked, files, replacing=saved is not None and files.model.exists())
-        tell.figures(training, figures)
-        _print(asked, training, figures, model, files)
-        if training.pace.is_done(training.trainer.steps):
+    if together.rank == 0 and training.trainer.steps:
+        tell.ending(interrupted_by is not None)
+        figures, made = _finish(training, asked, files, replacing=begun is not None and files.model.exists())
+        tell.figures(figures)
+        _print(asked, training, figures, made)
+        if interrupted_by is None:
             files.training.unlink(missing_ok=True)
         else:
             tell.unfinished(training)
@@ -99,7 +129,17 @@ def train(asked: Asked) -> None:
         raise KeyboardInterrupt
 
 
-def _saved(asked: Asked, files: Files) -> dict[str, Any] | None:
+@dataclass(frozen=True)
+class Begun:
+    """A training that was begun and `saved`, with what it was begun with."""
+
+    settings: TrainingSettings
+    shape: Shape
+    identity: str
+    saved: dict[str, Any]
+
+
+def _begun(asked: Asked, files: Files) -> Begun | None:
     """The training to go on with, None to begin one. Raises `DistillError` where the name is in use."""
     shown = clean(asked.name, 100)
     if not asked.resume:
@@ -118,9 +158,28 @@ def _saved(asked: Asked, files: Files) -> dict[str, Any] | None:
             "Leave --resume out to begin one."
         )
     saved = checkpoints.load_training(files.training)
-    if files.model.exists() and _model_id(files.model) != saved.get("identity"):
+    with _damage_named(files.training):
+        begun = Begun(
+            TrainingSettings.from_config(saved["settings"]), Shape.from_config(saved["shape"]),
+            str(saved["identity"]), saved,
+        )  # fmt: skip
+        with torch.device("meta"):  # sizes are compared before anything is allocated
+            wanted = Codec(begun.shape).state_dict()
+        found = saved["trainer"]["learner"]
+        if any(found[f"codec.{name}"].shape != tensor.shape for name, tensor in wanted.items()):
+            raise ValueError("its tensors are not of its shape")
+    if files.model.exists() and _model_id(files.model) != begun.identity:
         raise DistillError(f"{clean(str(files.model), 200)} is another model. Move it away, and resume then.")
-    return saved
+    return begun
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    """Have whatever a damaged training leads to raised as one line."""
+    try:
+        yield
+    except (CheckpointError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise CheckpointError(f"{clean(str(path), 200)} is damaged. Remove it to begin anew.") from error
 
 
 def _model_id(path: Path) -> object:
@@ -128,33 +187,33 @@ def _model_id(path: Path) -> object:
     return None if header is None else header.metadata.get("model_id")
 
 
-def _begin(asked: Asked, files: Files, saved: dict[str, Any] | None, corpus: Corpus, together: Alone) -> Training:
-    """The training, at its beginning or where it was `saved`."""
+def _training(asked: Asked, files: Files, begun: Begun | None, corpus: Corpus, together: Alone) -> Training:
+    """The training, at its beginning or where it was saved."""
+    if begun is not None:
+        parts = split(corpus, begun.settings.hold_out, begun.settings.seed)
+        with _damage_named(files.training):
+            return Training(
+                begun.settings, begun.shape, corpus, parts, files.training, begun.identity, together, begun.saved
+            )  # fmt: skip
     device = together.device.type
-    if saved is None:
-        minutes = None if asked.epochs is not None else asked.minutes or minutes_for(corpus.seconds, device)
-        sizes = sizes_for(corpus.seconds, corpus.channels, device)
-        shape = sizes.shape
-        settings = TrainingSettings(
-            minutes, asked.epochs, sizes.batch_size, sizes.crop_frames, hold_out=asked.hold_out,
-            augmentation=asked.augmentation, adversarial=asked.adversarial, seed=asked.seed,
-        )  # fmt: skip
-        identity = together.agreed(str(uuid.uuid4()))
-    else:
-        try:
-            settings = TrainingSettings.from_config(saved["settings"])
-            shape, identity = Shape.from_config(saved["shape"]), str(saved["identity"])
-        except (KeyError, TypeError) as error:
-            raise CheckpointError(f"{clean(str(files.training), 200)} is damaged. Remove it to begin anew.") from error
+    sizes = sizes_for(corpus.seconds, corpus.channels, device)
+    settings = TrainingSettings(
+        minutes=None if asked.epochs is not None else asked.minutes or minutes_for(corpus.seconds, device),
+        epochs=asked.epochs, batch_size=sizes.batch_size, crop_frames=sizes.crop_frames, hold_out=asked.hold_out,
+        augmentation=asked.augmentation, adversarial=asked.adversarial, seed=asked.seed,
+    )  # fmt: skip
     parts = split(corpus, settings.hold_out, settings.seed)
-    return Training(settings, shape, corpus, parts, files.training, identity, together, saved)
+    identity = together.agreed(str(uuid.uuid4()))
+    return Training(settings, sizes.shape, corpus, parts, files.training, identity, together)
 
 
-def _finish(training: Training, asked: Asked, files: Files, replacing: bool) -> tuple[Figures, Path]:
-    """Measure what was learnt; write the model and its report."""
-    codec = training.trainer.codec()
+def _finish(training: Training, asked: Asked, files: Files, replacing: bool) -> tuple[Figures, tuple[Path, Path]]:
+    """Measure what was learnt; write the model and its report, whose paths come with the figures."""
+    codec = training.settled()
     parts, corpus = training.split, training.corpus
     figures = evaluate(codec, corpus, parts.training, parts.held_out)
+    if not math.isfinite(figures.distance):
+        raise NotFiniteError("sounds", "The training")
     metadata = {
         "model_id": training.identity,
         "name": asked.name,
@@ -170,35 +229,40 @@ def _finish(training: Training, asked: Asked, files: Files, replacing: bool) -> 
     saved = checkpoints.contents(
         codec, metadata, training.settings.config(), training.history.config(), figures.config()
     )  # fmt: skip
-    model = checkpoints.publish(files.model, saved, replacing=replacing)
-    outputs.replace(files.report, report.page(asked.name, training, figures).encode())
-    return figures, model
+    page = report.page(asked.name, training, codec, figures)
+    return figures, checkpoints.publish(files.model, saved, page, REPORT, replacing=replacing)
 
 
-def _print(asked: Asked, training: Training, figures: Figures, model: Path, files: Files) -> None:
+def _print(asked: Asked, training: Training, figures: Figures, made: tuple[Path, Path]) -> None:
     """Print the results."""
+    model, page = made
     if asked.json:
         told = {
-            "model": str(model), "report": str(files.report), "steps": training.trainer.steps,
+            "model": str(model), "report": str(page), "steps": training.trainer.steps,
             "seconds": round(training.pace.spent, 1), "figures": figures.config(),
             "recordings": len(training.corpus.recordings),
             "skipped": [vars(one) for one in training.corpus.skipped],
         }  # fmt: skip
         click.echo(outputs.to_json(told), nl=False)
     else:
-        click.echo(f"{model}\n{files.report}")
+        click.echo(f"{model}\n{page}")
 
 
 class _Telling:
     """What a training says on stderr: a bar where that is a terminal, and lines."""
 
-    def __init__(self, quiet: bool) -> None:
-        self._quiet = quiet
+    def __init__(self, quiet: bool, rank: int) -> None:
+        self._quiet = quiet or rank > 0
+        self._rank = rank
         self._bar: tqdm[None] | None = None
 
     def _say(self, line: str) -> None:
         if not self._quiet:
             click.echo(line, err=True)
+
+    def _warn(self, message: str) -> None:
+        if self._rank == 0:
+            warnings.warn(message, DistillWarning, 3)
 
     def _new_bar(self, **how: Any) -> tqdm[None]:
         self.close()
@@ -221,9 +285,9 @@ class _Telling:
     def corpus(self, corpus: Corpus) -> None:
         """Tell what there is to train on, and what is left out."""
         for one in corpus.skipped[:NAMED]:
-            _warn(f"{clean(one.name, 200)} {one.reason}. Skipped.")
+            self._warn(f"{clean(one.name, 200)} {one.reason}. Skipped.")
         if len(corpus.skipped) > NAMED:
-            _warn(f"{len(corpus.skipped) - NAMED} more files were skipped.")
+            self._warn(f"{len(corpus.skipped) - NAMED} more files were skipped.")
         two = stereo(corpus)
         mixed = " mixed to mono (--stereo keeps both channels)" if corpus.channels == 1 else ""
         channels = f"; {two} stereo{mixed}" if two else "; all mono"
@@ -249,7 +313,7 @@ class _Telling:
         perplexity = " ".join(f"{one:.0f}" for one in history.perplexity[-1]) if history.perplexity else ""
         left = pace.seconds_left(steps)
         bar.set_description_str(
-            f"loss {training.loss:.3f}, distance {history.recent:.3f}"
+            f"loss {history.loss[-1]:.3f}, distance {history.recent:.3f}"
             + (f" (held out {held_out:.3f})" if held_out == held_out else "")
             + (f", perplexity {perplexity}" if perplexity else "")
             + (f", {_clock(left)} left" if left is not None else ""),
@@ -257,14 +321,18 @@ class _Telling:
         )
         bar.update(steps - bar.n)
 
-    def figures(self, training: Training, figures: Figures) -> None:
+    def ending(self, early: bool) -> None:
+        """Tell that what was learnt is being measured."""
+        self._say("Ending early: measuring and saving what it has learnt." if early else "Measuring.")
+
+    def figures(self, figures: Figures) -> None:
         """Tell what the model is worth."""
         held = "" if figures.held_out is None else f"; {figures.held_out:.3f} from what was held out"
         self._say(f"Distance {figures.distance:.3f} from the recordings{held} (0.1 is 2 dB of the mel spectrum).")
         used = " ".join(map(str, figures.used))
         self._say(f"Codes in use: {used} of {figures.codebook_size}, level by level.")
         for warning in figures.warnings:
-            _warn(warning)
+            self._warn(warning)
 
     def unfinished(self, training: Training) -> None:
         """Tell that there is more to be had."""
@@ -288,7 +356,3 @@ def _duration(seconds: float) -> str:
 
 def _clock(seconds: float) -> str:
     return str(tqdm.format_interval(seconds))
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, DistillWarning, 3)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import AdamW
 
+from distill.seeding import stream
 from distill_codec.adversary import Adversary, adversary_loss, codec_loss
 from distill_codec.distance import distance
 from distill_codec.learner import Learner
@@ -31,7 +32,7 @@ class Trainer:
 
     It starts from `examples [crops, channels, samples]`; without, from nothing, to be restored.
 
-    All chance in it comes from torch's generator, which is set by the settings' seed and kept in its state.
+    All chance in it comes from torch's generator, set anew at each step by the seed, the step and the process.
     """
 
     def __init__(
@@ -53,6 +54,8 @@ class Trainer:
 
     def step(self, batch: NDArray[np.float32], rate: float) -> tuple[float, float]:
         """Learn from `batch [batch, channels, samples]`, at `rate` of the learning rate; its loss and distance."""
+        number = self.steps * self._processes.count + self._processes.rank
+        torch.manual_seed(int(stream(self.settings.seed, "step", number).integers(2**63)))
         wave = torch.from_numpy(batch).to(self._processes.device)
         self._network.train()
         made, commitment = self._network(wave)
@@ -92,10 +95,7 @@ class Trainer:
             "steps": self.steps,
             "learner": self.learner.state_dict(),
             "optimizer": self._optimizer.state_dict(),
-            "random": torch.get_rng_state(),
         }
-        if torch.cuda.is_available():
-            found["random_of_gpu"] = torch.cuda.get_rng_state()
         if self._adversary is not None:
             found |= {"adversary": self._adversary.state_dict(), "rival": self._rival.state_dict()}
         return found
@@ -104,13 +104,18 @@ class Trainer:
         """Go on from `state`."""
         self.steps = state["steps"]
         self.learner.load_state_dict(state["learner"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        torch.set_rng_state(state["random"])
-        if "random_of_gpu" in state and torch.cuda.is_available():
-            torch.cuda.set_rng_state(state["random_of_gpu"])
+        _load_optimizer(self._optimizer, state["optimizer"])
         if self._adversary is not None:
             self._adversary.load_state_dict(state["adversary"])
-            self._rival.load_state_dict(state["rival"])
+            _load_optimizer(self._rival, state["rival"])
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Have `optimizer` go on from `state`. Raises `ValueError` where that is of other parameters."""
+    optimizer.load_state_dict(state)
+    for parameter, kept in optimizer.state.items():
+        if kept["exp_avg"].shape != parameter.shape or kept["exp_avg_sq"].shape != parameter.shape:
+            raise ValueError("the optimizer's state is of other parameters")
 
 
 def channels_distance(sound: Tensor, other: Tensor) -> Tensor:

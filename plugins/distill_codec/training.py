@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import signal
 import threading
 import time
@@ -17,14 +18,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from distill.audio.blocks import cut
 from distill.concurrency import in_order
-from distill.errors import CheckpointError, DistillError, NotFiniteError
+from distill.errors import DistillError, NotFiniteError
+from distill.text import clean
 from distill_codec import checkpoints
 from distill_codec.corpus import Corpus, Split, Stretch, spread
 from distill_codec.crops import Crops
 from distill_codec.evaluation import distances
+from distill_codec.networks import Codec
 from distill_codec.pace import Pace
 from distill_codec.processes import Alone
+from distill_codec.settling import settle
 from distill_codec.shape import Shape
 from distill_codec.trainer import Trainer
 from distill_codec.training_settings import TrainingSettings
@@ -39,18 +44,22 @@ WATCHED, WATCHED_SECONDS = 30, 15
 """On how much of it, at most: recordings, and seconds in all."""
 RECENT = 50
 """Steps over which the distance that is shown is averaged."""
+PIECE = 512  # frames computed at a time
+SETTLED, SETTLED_BATCHES = 30_000, 40
+"""At most so many frames of the recordings, and batches of varied crops, are what codebooks settle on."""
 EXAMPLES = 200
 """Crops that the networks start from."""
 
 
 @dataclass
 class History:
-    """What a training was like: by step, the `distance` of its batch; now and then, what it was measured at.
+    """What a training was like: by step, the `loss` and the `distance` of its batch; now and then, what it measured.
 
     Of each measurement, the step, the distance of held-out material, NaN where there is none, and each level's
     perplexity.
     """
 
+    loss: list[float] = field(default_factory=list)
     distance: list[float] = field(default_factory=list)
     steps: list[int] = field(default_factory=list)
     held_out: list[float] = field(default_factory=list)
@@ -62,13 +71,13 @@ class History:
         return float(np.mean(self.distance[-RECENT:])) if self.distance else float("nan")
 
     def config(self) -> dict[str, Any]:
-        """What files say of it: a tensor, for there may be millions of steps, and plain values."""
-        return {**vars(self), "distance": torch.tensor(self.distance)}
+        """What files say of it: tensors, for there may be millions of steps, and plain values."""
+        return {**vars(self), "loss": torch.tensor(self.loss), "distance": torch.tensor(self.distance)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> History:
         """The inverse of `config`."""
-        return cls(**{**config, "distance": config["distance"].tolist()})
+        return cls(**{**config, "loss": config["loss"].tolist(), "distance": config["distance"].tolist()})
 
 
 class Interruption:
@@ -96,6 +105,12 @@ class Interruption:
                 signal.signal(number, handler)
 
 
+def _whole_frames(sound: NDArray[np.float32], length: int) -> Iterator[NDArray[np.float32]]:
+    """`sound [channels, samples]` in pieces of some seconds, each of whole frames of `length` samples."""
+    for piece in cut([sound], PIECE * length):
+        yield np.pad(piece, ((0, 0), (0, -piece.shape[1] % length)))
+
+
 Watch = Callable[["Training"], object]
 """Called after every step."""
 
@@ -109,13 +124,12 @@ class Training:
     ) -> None:  # fmt: skip
         """Begin, or go on from what `save` saved.
 
-        Raises `DistillError` where that is damaged, or the recordings are not what they were.
+        Raises `DistillError` where the recordings or processes are not what they were; where it is damaged, many kinds.
         """
         self.settings, self.shape, self.corpus, self.split = settings, shape, corpus, split
         self.path, self.identity = path, identity
         self.processes = processes
         self.history = History()
-        self.loss = float("nan")
         samples = settings.crop_frames * shape.frame_length
         self.pace = Pace(None, settings.minutes)
         if settings.epochs is not None:
@@ -131,7 +145,7 @@ class Training:
             self._restore(saved)
 
     def run(self, watch: Watch) -> signal.Signals | None:
-        """Train to the end, or until an interruption: which one it was. What was learnt is saved.
+        """Train to the end, or until an interruption: which one ended it early. What was learnt is saved.
 
         Raises `NotFiniteError` where the training has gone astray.
         """
@@ -140,18 +154,20 @@ class Training:
         self._saved = self._watched = self.pace.spent
         with interruption.noted(), closing(self._batches()) as batches:
             for batch in batches:
-                if self.pace.is_done(self.trainer.steps) or self.processes.any(interruption.by is not None):
+                if self.processes.any(interruption.by is not None) or self.pace.is_done(self.trainer.steps):
                     break
-                self.loss, far = self.trainer.step(batch, self.pace.learning_rate(self.trainer.steps))
-                if not np.isfinite(far):
+                loss, far = self.trainer.step(batch, self.pace.learning_rate(self.trainer.steps))
+                if not math.isfinite(loss):
                     raise NotFiniteError("losses", "The training")
+                self.history.loss.append(loss)
                 self.history.distance.append(far)
                 self.pace.spent = self.processes.agreed(time.monotonic() - began)
                 self._look_after()
                 watch(self)
-            self.measure()
-            self.save()
-        return interruption.by
+            if self.trainer.steps:
+                self.measure()
+                self.save()
+        return None if self.pace.is_done(self.trainer.steps) else interruption.by
 
     def _batches(self) -> Generator[Any, None, None]:
         """The batches from the next step on, made while the step before is computed."""
@@ -190,6 +206,26 @@ class Training:
         self.history.held_out.append(float(np.mean(found)) if found else float("nan"))
         self.history.perplexity.append(self.trainer.learner.perplexity())
 
+    def settled(self) -> Codec:
+        """The codec that was learnt, its codebooks settled on the recordings."""
+        codec = self.trainer.codec()
+        device = codec.codebooks.device
+        some = spread(self.split.training, SETTLED)
+        length = self.shape.frame_length
+        samples = max(1, SETTLED // len(some)) * length
+        with torch.no_grad():
+            recordings = [
+                codec.latents(torch.from_numpy(padded).to(device)[None])[0]
+                for one in some
+                for padded in _whole_frames(self.corpus.of(one, 0, samples), length)
+            ]
+            varied = [
+                codec.latents(torch.from_numpy(self._crops.batch(number, self.settings.batch_size)).to(device))
+                for number in range(SETTLED_BATCHES)
+            ]
+        settle(codec, torch.cat(recordings), torch.cat(varied).flatten(0, 1), self.settings.seed)
+        return codec
+
     def save(self) -> None:
         """Save what is needed to go on."""
         if self.processes.rank:
@@ -197,18 +233,21 @@ class Training:
         checkpoints.save_training(self.path, {
             "identity": self.identity, "settings": self.settings.config(), "shape": self.shape.config(),
             "corpus": self._fingerprint, "trainer": self.trainer.state(), "pace": vars(self.pace),
-            "history": self.history.config(),
+            "history": self.history.config(), "processes": self.processes.count,
         })  # fmt: skip
 
     def _restore(self, saved: dict[str, Any]) -> None:
+        if saved["processes"] != self.processes.count:
+            raise DistillError(
+                f"--resume: the training began with {clean(saved['processes'], 20)} processes, not with "
+                f"{self.processes.count}. Start as many."
+            )
         if saved["corpus"] != self._fingerprint:
             raise DistillError(
                 "--resume: the recordings are not those the training began with. Put them back, or begin anew with "
                 "another --name."
             )
-        try:
-            self.trainer.restore(saved["trainer"])
-            self.pace = Pace(**saved["pace"])
-            self.history = History.from_config(saved["history"])
-        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-            raise CheckpointError(f"{self.path} is damaged. Remove it to begin anew.") from error
+        self.trainer.restore(saved["trainer"])
+        self.pace = Pace(**saved["pace"])
+        self.pace.check()
+        self.history = History.from_config(saved["history"])

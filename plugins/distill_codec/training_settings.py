@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from distill.checkpoint import whole_number
 from distill.errors import CheckpointError
 from distill_codec.shape import Shape
 
@@ -37,11 +38,12 @@ class TrainingSettings:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> TrainingSettings:
-        """The settings in a training's file. Raises `CheckpointError` where they are none."""
-        try:
-            return cls(**config)
-        except TypeError as error:
-            raise CheckpointError("The training's settings are not those of this version of distill.") from error
+        """The settings in a training's file. Raises `CheckpointError` where they are none, `TypeError` among others."""
+        whole_number(config, "batch_size", 2**16)
+        whole_number(config, "crop_frames", 2**16)
+        if not 0 <= config["hold_out"] <= 0.5 or not 0 < config["learning_rate"] < 1:
+            raise CheckpointError("The training's settings are out of range.")
+        return cls(**config)
 
 
 @dataclass(frozen=True)

@@ -61,25 +61,14 @@ class VqvaeTokenizer(Tokenizer):
 
     def _powers(self, codes: Iterable[NDArray[np.int64]]) -> Iterator[Tensor]:
         """The mel power spectrum `[n_mels, frames]` of each chunk."""
+        height, width = self.vqvae.picture.grid
+        levels, size, _ = self.vqvae.codebooks.shape
         for piece in codes:
-            for chunk in self._checked(piece):
+            for chunk in self.checked(piece, (height * width, levels), size):
                 with torch.inference_mode():
                     grid = torch.from_numpy(chunk)[None].to(self._device)
                     power = torch.expm1(self.vqvae.decode(self.vqvae.embed(grid))[0, 0])
                 yield power
-
-    def _checked(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """`codes`, if they are some of this model's."""
-        height, width = self.vqvae.picture.grid
-        levels, size, _ = self.vqvae.codebooks.shape
-        if codes.ndim != 3 or codes.shape[1:] != (height * width, levels) or not np.issubdtype(codes.dtype, np.integer):
-            raise RequestError(
-                f"The codes are {codes.dtype} {list(codes.shape)}; this model's are "
-                f"[chunks, {height * width}, {levels}]."
-            )
-        if codes.size and (codes.min() < 0 or codes.max() >= size):
-            raise RequestError(f"The codes go from {codes.min()} to {codes.max()}; this model's from 0 to {size - 1}.")
-        return codes.astype(np.int64)
 
 
 def log_mels(

@@ -71,7 +71,7 @@ def test_a_wav_over_4_gib_is_refused_with_what_helps(depth: str, size: int) -> N
     form = output_format("wav", 48000, depth)
     most = (2**32 - 2**20) // (2 * size)
     check_length(form, most, 2)
-    with pytest.raises(RequestError, match=r"--duration: wav files hold at most 4 GiB.*--format flac"):
+    with pytest.raises(RequestError, match=r"--duration: wav files hold at most 4 GiB.*Use flac"):
         check_length(form, most + 1, 2)
 
 

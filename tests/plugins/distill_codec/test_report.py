@@ -65,12 +65,12 @@ def training(tmp_path: Path) -> Training:
 
 
 def figures_of(training: Training) -> Figures:
-    return evaluate(training.trainer.codec(), training.corpus, training.split.training, training.split.held_out)
+    return evaluate(training.settled(), training.corpus, training.split.training, training.split.held_out)
 
 
 def test_it_says_what_the_figures_say(training: Training) -> None:
     figures = figures_of(training)
-    shown = " ".join(Page(page("hum", training, figures)).text.split())
+    shown = " ".join(Page(page("hum", training, training.settled(), figures)).text.split())
     assert f"distance from the recordings{figures.distance:.3f}" in shown
     assert figures.held_out is not None
     assert f"from what was held out{figures.held_out:.3f}" in shown
@@ -81,7 +81,7 @@ def test_it_says_what_the_figures_say(training: Training) -> None:
 
 
 def test_it_has_originals_beside_reconstructions_to_hear_and_see(training: Training) -> None:
-    found = Page(page("hum", training, figures_of(training)))
+    found = Page(page("hum", training, training.settled(), figures_of(training)))
     sounds = [str(one["src"]).removeprefix("data:audio/flac;base64,") for one in found.all("audio")]
     pictures = found.all("canvas")
     assert len(sounds) == len(pictures) == 2 * (3 + 3)  # ends that were held out, and what was trained on
@@ -99,7 +99,7 @@ def test_it_has_originals_beside_reconstructions_to_hear_and_see(training: Train
 
 
 def test_it_needs_nothing_from_elsewhere_and_runs_nothing_of_a_file_name(training: Training) -> None:
-    source = page("<script>alert(1)</script>", training, figures_of(training))
+    source = page("<script>alert(1)</script>", training, training.settled(), figures_of(training))
     assert not re.findall(r"(?:src|href)=\"(?!data:)", source)
     assert "<script>alert" not in source
     assert "a &amp; &lt;b&gt;.wav" in source
@@ -109,7 +109,7 @@ def test_it_needs_nothing_from_elsewhere_and_runs_nothing_of_a_file_name(trainin
 def test_its_curve_goes_down_where_the_distance_does(training: Training) -> None:
     training.history.distance[:] = list(np.geomspace(1.0, 0.1, 2000))
     training.trainer.steps = 2000
-    [curve, *_] = Page(page("hum", training, figures_of(training))).all("polyline")
+    [curve, *_] = Page(page("hum", training, training.settled(), figures_of(training))).all("polyline")
     points = np.array([list(map(float, pair.split(","))) for pair in str(curve["points"]).split()])
     assert len(points) <= 400
     assert (np.diff(points[:, 0]) > 0).all()
@@ -152,5 +152,5 @@ def test_a_page_without_anything_held_out_says_so(training: Training) -> None:
     training.split = split(training.corpus, 0.0, 0)
     figures = figures_of(training)
     assert figures.held_out is None
-    assert "Nothing was held out" in page("hum", training, figures)
+    assert "Nothing was held out" in page("hum", training, training.settled(), figures)
     assert torch.is_grad_enabled()

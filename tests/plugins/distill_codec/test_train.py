@@ -304,8 +304,9 @@ def test_a_killed_training_goes_on_with_the_losses_of_one_that_was_not(cli: Cli,
     folders = [Path(__file__).parent, Path(__file__).parents[2] / "fixtures"]
     killed = subprocess.run([sys.executable, "-c", KILLED, *folders, sounds, tmp_path], capture_output=True, text=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert files(tmp_path) == {"hum.training"}
+    assert files(tmp_path) == {"hum.training", ".hum.training.lock"}
     assert cli("train", sounds, "--name", "hum", "--resume").code == 0
+    assert files(tmp_path) == {"hum.distill", "hum-report.html"}
     assert cli("train", sounds, "--name", "whole", "--epochs", 4).code == 0
     one, other = (losses(tmp_path / f"{name}.distill") for name in ("hum", "whole"))
     assert len(one) == 12
