@@ -65,6 +65,8 @@ def reconstruct(plugins: Plugins, /, model: str, recording: Path, output: Path, 
         rate = reader.sample_rate if _holds(output, reader.sample_rate) else tokenizer.sample_rate
         samples = round(reader.samples * rate / reader.sample_rate)
         needed = samples_needed(samples, rate, tokenizer.sample_rate)
+        if not samples:
+            raise _empty(recording)
         blocks = bar.count(reader.blocks(tokenizer.sample_rate, tokenizer.channels))
         decoded = tokenizer.decode(tokenizer.encode(_padded(blocks, needed)), needed)
         _write(output, resample(decoded, tokenizer.sample_rate, rate, tokenizer.channels), rate, tokenizer.channels,
@@ -92,7 +94,7 @@ def encode(plugins: Plugins, /, model: str, recording: Path, output: Path, overw
         blocks = bar.count(reader.blocks(tokenizer.sample_rate, tokenizer.channels))
         pieces = list(tokenizer.encode(blocks))
         if not bar.counted:
-            raise DistillError(f"{clean(str(recording), 200)} has no samples.")
+            raise _empty(recording)
     codes = code_files.Codes.joined(pieces, bar.counted, tokenizer.sample_rate, _model_id(claim))
     _place(output, overwrite, lambda draft: code_files.write(draft, codes))
     click.echo(str(output))
@@ -127,6 +129,10 @@ def decode(plugins: Plugins, /, model: str, codes: Path, output: Path, overwrite
         sound = bar.count(tokenizer.decode([found.codes], found.samples))
         _write(output, sound, tokenizer.sample_rate, tokenizer.channels, found.samples, overwrite)
     click.echo(str(output))
+
+
+def _empty(recording: Path) -> DistillError:
+    return DistillError(f"{clean(str(recording), 200)} has no samples.")
 
 
 def _claim(plugins: Plugins, model: str, loader: str | None) -> Claim:

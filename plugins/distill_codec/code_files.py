@@ -43,9 +43,11 @@ def read(path: Path) -> Codes:
     """The codes in the file at `path`. Raises `DistillError` where it is none that `write` made."""
     shown = clean(str(path), 200)
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             codes, samples, rate, model_id = (arrays[name] for name in ("codes", "samples", "sample_rate", "model_id"))
             found = Codes(codes, int(samples), int(rate), str(model_id))
+    except (PermissionError, FileNotFoundError):
+        raise
     except Exception as error:  # a damaged zip raises many kinds for one cause: it is not what `write` made
         raise DistillError(f"{shown} is no file of codes. Give one that 'distill encode' wrote.") from error
     if found.codes.dtype.kind not in "iu" or found.samples < 1 or found.sample_rate < 1:

@@ -201,13 +201,13 @@ def _decode(path: Path, sample_rate: int, channels: int, write: Callable[[bytes]
             read_as = 1 if channels == 1 and reader.channels > 2 else min(2, reader.channels)
             for block in reader.blocks(sample_rate, read_as):
                 samples += block.shape[1]
+                if not (loudest := float(np.abs(block).max(initial=0.0))) <= LOUDEST:
+                    raise UnusableError(f"has a peak of {loudest:.3g}, where full scale is 1")
                 mixed = block.mean(axis=0, keepdims=True)
                 middle += float(np.square(mixed, dtype=np.float64).sum())
                 side += float(np.square(block - mixed, dtype=np.float64).mean(axis=0).sum())
                 kept = mixed if channels == 1 else np.broadcast_to(block, (channels, block.shape[1]))
                 peak = max(peak, float(np.abs(kept).max(initial=0.0)))
-                if not peak <= LOUDEST:
-                    raise UnusableError(f"has a peak of {peak:.3g}, where full scale is 1")
                 write(np.ascontiguousarray(kept.T, dtype=np.float32).tobytes())
                 if samples > LONGEST_SECONDS * sample_rate:
                     raise _too_long_or_short(samples / sample_rate)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +35,11 @@ class Reader:
             self._file = soundfile.SoundFile(str(path) if os.name == "nt" else os.fsencode(path))
         except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
             raise self._unreadable(error) from error
+        if self._file.frames > UNKNOWN:
+            self._file.close()
+            raise DistillError(
+                f"{clean(str(path), 200)} does not say how long it is. Write it anew with an audio editor."
+            )
 
     def __enter__(self) -> Reader:
         return self
@@ -52,13 +56,10 @@ class Reader:
     def channels(self) -> int:
         return int(self._file.channels)
 
-    @cached_property
+    @property
     def samples(self) -> int:
-        """The length at the file's own rate: as its header says, or counted where that does not say."""
-        if self._file.frames < UNKNOWN:
-            return int(self._file.frames)
-        with Reader(self._path) as another:
-            return sum(block.shape[1] for block in another._mixed(1))
+        """The length at the file's own rate."""
+        return int(self._file.frames)
 
     @property
     def seconds(self) -> float:

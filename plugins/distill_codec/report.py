@@ -58,10 +58,10 @@ def page(name: str, training: Training, codec: Codec, figures: Figures) -> str:
 
 
 def _curves(history: History, steps: int) -> dict[str, Any]:
-    """The curves of training and held-out distances, in the picture's coordinates, and where its lines are."""
-    averaged = _averaged(history.distance)
+    """The curves of loss and distances, in the picture's coordinates, and where its lines are."""
+    averaged, losses = _averaged(history.distance), _averaged(history.loss)
     measured = [(step, far) for step, far in zip(history.steps, history.held_out, strict=True) if math.isfinite(far)]
-    values = [far for _, far in [*averaged, *measured]] or [1.0]
+    values = [far for _, far in [*averaged, *losses, *measured]] or [1.0]
     low, high = math.log10(min(values)) - 0.03, math.log10(max(values)) + 0.03
 
     def points(curve: Sequence[tuple[float, float]]) -> str:
@@ -72,7 +72,9 @@ def _curves(history: History, steps: int) -> dict[str, Any]:
 
     ticks = [v for v in (0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0) if low < math.log10(v) < high]
     lines = [(f"{v:g}", HEIGHT * (high - math.log10(v)) / (high - low)) for v in ticks]
-    return {"training": points(averaged), "held_out": points(measured), "lines": lines}
+    return {
+        "loss": points(losses), "training": points(averaged), "held_out": points(measured), "lines": lines,
+    }  # fmt: skip
 
 
 def _averaged(values: Sequence[float]) -> list[tuple[float, float]]:

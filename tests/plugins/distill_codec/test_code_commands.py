@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -20,6 +22,7 @@ from program import Cli
 from recordings import sound, write
 
 from distill.audio.mel import Spectrogram
+from distill.errors import DistillError
 from distill.plugins import discover
 from distill.registry import claim, identify
 from distill_codec import code_files
@@ -118,6 +121,7 @@ def test_a_name_in_use_is_kept_unless_overwrite(cli: Cli, codec_file: Path, tmp_
     [
         ("reconstruct", "text.wav", "o.wav", 1, "text.wav cannot be read as audio"),
         ("encode", "empty.wav", "o.npz", 1, "empty.wav has no samples"),
+        ("reconstruct", "empty.wav", "o.wav", 1, "empty.wav has no samples"),
         ("reconstruct", "in.wav", "o.txt", 2, "does not end in a known format"),
         ("reconstruct", "in.wav", "none/o.wav", 1, "none is no folder"),
         ("reconstruct", "nan.wav", "o.wav", 1, "no finite numbers"),
@@ -226,6 +230,42 @@ def test_a_reconstruction_by_the_reference_model_is_no_further_than_was_measured
     made = np.concatenate(list(tokenizer.decode(tokenizer.encode([wave]), wave.shape[1])), axis=1)
     assert made.shape == wave.shape
     assert 0.2 < file_distance(torch.from_numpy(wave), torch.from_numpy(made)) < 2.0
+
+
+def test_a_damaged_file_of_codes_is_one_line_whatever_the_damage(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    code_files.write(tmp_path / "c.npz", code_files.Codes(rng.integers(0, 256, (50, 3)), 51_200, 48000, "m"))
+    whole = (tmp_path / "c.npz").read_bytes()
+    for _ in range(500):
+        damaged = bytearray(whole)
+        damaged[rng.integers(len(whole))] ^= int(rng.integers(1, 256))
+        (tmp_path / "d.npz").write_bytes(damaged[: rng.integers(1, len(whole) + 1)])
+        with contextlib.suppress(DistillError):
+            code_files.read(tmp_path / "d.npz")
+
+
+def test_a_stream_that_cannot_be_wound_back_is_read(cli: Cli, codec_file: Path, tmp_path: Path) -> None:
+    recording = write(tmp_path / "in.wav", sound(0.5))
+    os.mkfifo(tmp_path / "pipe.wav")
+    with subprocess.Popen(["cp", recording, tmp_path / "pipe.wav"]) as writer:
+        result = cli("encode", codec_file, "pipe.wav", "-o", "piped.npz")
+    assert (writer.returncode, result.code, result.err) == (0, 0, "")
+    assert cli("encode", codec_file, recording, "-o", "plain.npz").code == 0
+    piped, plain = (code_files.read(tmp_path / f"{name}.npz") for name in ("piped", "plain"))
+    np.testing.assert_array_equal(piped.codes, plain.codes)
+
+
+def test_a_flac_that_does_not_say_how_long_it_is_is_refused(cli: Cli, codec_file: Path, tmp_path: Path) -> None:
+    """As encoders leave it that write to a pipe: the count of samples, 36 bits of STREAMINFO, is zero."""
+    recording = write(tmp_path / "in.flac", sound(0.5))
+    data = bytearray(recording.read_bytes())
+    data[21] &= 0xF0
+    data[22:26] = bytes(4)
+    recording.write_bytes(data)
+    result = cli("reconstruct", codec_file, recording, "-o", "out.wav")
+    assert (result.code, len(result.errors)) == (1, 1)
+    assert "does not say how long it is" in result.err
+    assert not (tmp_path / "out.wav").exists()
 
 
 def test_a_file_of_codes_is_as_small_as_its_codes_allow(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -174,6 +175,18 @@ def test_an_odd_setting_is_named(tmp_path: Path, name: str, value: object) -> No
     changed = contents()
     changed["codec_config"][name] = value
     assert name in refused(tmp_path, changed)
+
+
+def test_sizes_that_the_file_does_not_hold_are_refused_before_anything_is_allocated(tmp_path: Path) -> None:
+    """As many parameters as take 70 GB, in a file of some kB."""
+    changed = contents()
+    changed["codec_config"] |= {"width": 16384, "encoder_blocks": [16, 16], "latent_dim": 16384}
+    tracemalloc.start()
+    assert "is needed" in refused(tmp_path, changed)
+    assert tracemalloc.get_traced_memory()[1] < 2**26
+    tracemalloc.stop()
+    resident = int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+    assert resident < 4 * 2**30
 
 
 def test_a_file_without_a_configuration_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,12 @@ def test_what_cannot_be_used_is_named_with_its_reason(tmp_path: Path, monkeypatc
     wave[0, 30000] = np.nan
     write(folder / "nan.wav", wave, subtype="FLOAT")
     (folder / "text.wav").write_text("no sound")
+    os.mkfifo(folder / "pipe.wav")
+    (folder / "broken.wav").symlink_to(folder / "nowhere")
+    write(folder / "loud.wav", np.full((1, 48000), 32000, np.float32), subtype="FLOAT")
+    write(folder / "infinite.wav", np.full((1, 4800), 3.4e38, np.float32), 44100, subtype="FLOAT")
+    wave = sound(1.0)
+    write(folder / "against.wav", np.concatenate([wave, -wave]))
     (folder / "empty.flac").touch()
     write(folder / "cut.flac", sound(1.0))
     whole = (folder / "cut.flac").read_bytes()
@@ -69,6 +76,10 @@ def test_what_cannot_be_used_is_named_with_its_reason(tmp_path: Path, monkeypatc
     assert len(found.recordings) == 4
     assert found.seconds == pytest.approx(3.6)
     reasons = {one.name: one.reason for one in found.skipped}
+    assert reasons.pop("against.wav") == "is silent when it is mixed to mono"
+    assert reasons.pop("loud.wav") == "has a peak of 3.2e+04, where full scale is 1"
+    assert "full scale is 1" in reasons.pop("infinite.wav")
+    assert reasons.pop("pipe.wav") == reasons.pop("broken.wav") == "is no regular file"
     assert reasons.keys() == {"silent.wav", "short.wav", "long.wav", "nan.wav", "text.wav", "empty.flac", "cut.flac"}
     assert reasons["silent.wav"] == "is silent"
     assert reasons["short.wav"] == "is 10 ms long; 20 are needed"

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
 import pytest
 import torch
@@ -20,7 +21,7 @@ from program import Cli, Result
 from recordings import corpus, sound, write
 
 from distill.checkpoint import load_contents, read_header
-from distill_codec import checkpoints, train, training
+from distill_codec import checkpoints, pace, train, training
 from distill_codec.adversary import Adversary
 from distill_codec.shape import Shape
 from distill_codec.trainer import Trainer
@@ -338,7 +339,22 @@ def test_there_must_be_something_to_resume(cli: Cli, sounds: Path) -> None:
     assert "no training named hum was interrupted" in result.err
 
 
-@pytest.mark.parametrize("damage", ["cut", "text", "another format", "another version", "no trainer"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "cut",
+        "text",
+        "another format",
+        "another version",
+        "no optimizer",
+        "no shape",
+        "no corpus",
+        "batches",
+        "steps",
+        "other tensors",
+        "other optimizer",
+    ],
+)
 def test_a_damaged_training_is_refused_in_one_line(
     cli: Cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
@@ -351,8 +367,16 @@ def test_a_damaged_training_is_refused_in_one_line(
     else:
         saved = checkpoints.load_training(path)
         saved |= {"another format": {"format": "x"}, "another version": {"version": 9}}.get(damage, {})
-        if damage == "no trainer":
-            del saved["trainer"]["optimizer"]
+        if damage.startswith("no "):
+            del (saved["trainer"] if damage == "no optimizer" else saved)[damage.removeprefix("no ")]
+        elif damage == "batches":
+            saved["settings"]["batch_size"] = "x"
+        elif damage == "steps":
+            saved["pace"]["steps"] = "x"
+        elif damage == "other tensors":
+            saved["shape"]["width"] = 10_000
+        elif damage == "other optimizer":
+            saved["trainer"]["optimizer"]["state"][0]["exp_avg"] = torch.zeros(3)
         torch.save(saved, path)
     result = cli("train", sounds, "--name", "hum", "--resume")
     assert result.code == 1
@@ -403,17 +427,144 @@ def test_losses_that_are_not_finite_end_it_and_the_last_save_stays(
     assert len(checkpoints.load_training(tmp_path / "hum.training")["history"]["distance"]) == 3
 
 
-def test_two_processes_train_one_model_through_accelerate(sounds: Path, tmp_path: Path) -> None:
-    pytest.importorskip("accelerate")
-    command = [
-        sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
-        "--mixed_precision", "no", "--dynamo_backend", "no", "-m", "distill", "train", str(sounds), "--name", "hum",
-        "--epochs", "2", "-o", str(tmp_path), "--json",
-    ]  # fmt: skip
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+def test_one_name_has_one_training_at_a_time(
+    cli: Cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun(cli, sounds, monkeypatch)
+    with filelock.FileLock(tmp_path / ".hum.training.lock"):
+        result = cli("train", sounds, "--name", "hum", "--resume")
+    assert (result.code, len(result.errors)) == (1, 1)
+    assert "A training named hum is under way" in result.err
+    assert cli("train", sounds, "--name", "hum", "--resume").code == 0
+
+
+def test_an_interruption_before_the_first_step_leaves_nothing(
+    cli: Cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = training.Training._batches
+
+    def batches(self: training.Training) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return original(self)
+
+    monkeypatch.setattr(training.Training, "_batches", batches)
+    result = cli("train", sounds, "--name", "hum", "--epochs", 1)
+    assert (result.code, result.out) == (130, "")
+    assert files(tmp_path) == set()
+
+
+def test_a_second_ctrl_c_ends_at_once_and_what_was_saved_stays(
+    cli: Cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "SAVE_SECONDS", 0)
+    original = Trainer.step
+
+    def step(self: Trainer, batch: Any, rate: float) -> tuple[float, float]:
+        if self.steps == 3:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+        return original(self, batch, rate)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "step", step)
+        result = cli("train", sounds, "--name", "hum", "--epochs", 4)
+    assert (result.code, result.out) == (130, "")
+    assert files(tmp_path) == {"hum.training"}
+    assert cli("train", sounds, "--name", "hum", "--resume").code == 0
+
+
+def test_ctrl_c_while_it_is_measured_at_the_end_leaves_the_training(
+    cli: Cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(train, "evaluate", lambda *_: signal.raise_signal(signal.SIGINT))
+        assert cli("train", sounds, "--name", "hum", "--epochs", 1).code == 130
+    assert files(tmp_path) == {"hum.training"}
+    assert cli("train", sounds, "--name", "hum", "--resume").code == 0
     assert files(tmp_path) == {"hum.distill", "hum-report.html"}
+
+
+def test_minutes_are_kept(cli: Cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that a step moves on by a second: six of them are a tenth of a minute."""
+    monkeypatch.setattr(pace, "MEASURED", 3)
+    clock = iter(range(10**6))
+    monkeypatch.setattr(training.time, "monotonic", lambda: float(next(clock)))
+    assert cli("train", sounds, "--name", "hum", "--minutes", 0.5).code == 0
+    found = contents(tmp_path / "hum.distill")["metadata"]
+    assert found["training_steps"] == pytest.approx(30, abs=1)
+    assert found["training_seconds"] == pytest.approx(30, abs=1)
+
+
+def test_stereo_is_taken_up_as_stereo(cli: Cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        interrupt_at(patched, 1, signal.SIGTERM)
+        assert cli("train", sounds, "--name", "hum", "--epochs", 1, "--stereo").code == 143
+    assert cli("train", sounds, "--name", "hum", "--resume").code == 0
+    assert contents(tmp_path / "hum.distill")["codec_config"]["channels"] == 2
+
+
+def test_a_model_that_does_not_fit_on_the_disk_is_one_line_and_the_training_stays(
+    cli: Cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = checkpoints.publish
+
+    def publish(*arguments: Any, **how: Any) -> Any:
+        with room_for(100_000):
+            return original(*arguments, **how)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoints, "publish", publish)
+        result = cli("train", sounds, "--name", "hum", "--epochs", 1)
+    assert result.code == 1
+    assert result.errors[-1].startswith("Error: hum.distill could not be written")
+    assert files(tmp_path) == {"hum.training"}
+    assert cli("train", sounds, "--name", "hum", "--resume").code == 0
+
+
+SHARED = """
+import sys
+sys.path[:0] = sys.argv[1:3]
+import test_train
+from distill.cli import run
+from distill.plugins import discover
+from distill_codec import train
+
+train.sizes_for = test_train.small_sizes
+_, _, _, sounds, folder, *options = sys.argv
+asked = ["train", sounds, "--name", "hum", "--epochs", "2", "-o", folder, "--json"]
+sys.exit(run(discover, [*asked, *options]))
+"""
+
+
+def shared(sounds: Path, tmp_path: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A training by two processes, which torch's own launcher starts."""
+    (tmp_path / "shared.py").write_text(SHARED)
+    folders = [Path(__file__).parent, Path(__file__).parents[2] / "fixtures"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone"]
+    return subprocess.run(
+        [*command, tmp_path / "shared.py", *folders, sounds, tmp_path, *options], capture_output=True, text=True,
+        env=os.environ | environment, timeout=300,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("options", [[], ["--adversarial"]])
+def test_two_processes_train_one_model_through_accelerate(sounds: Path, tmp_path: Path, options: list[str]) -> None:
+    pytest.importorskip("accelerate")
+    done = shared(sounds, tmp_path, *options, ACCELERATE_USE_CPU="true")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)  # of one process
+    assert files(tmp_path) == {"hum.distill", "hum-report.html", "shared.py"}
     assert math.isfinite(told["figures"]["distance"])
-    assert told["steps"] == 2  # an epoch of 3.6 s is one step of two batches
+    assert told["steps"] == 4  # 2.6 batches an epoch: one process makes three steps of it, two make two
+    assert done.stderr.count("4 recordings, 3.6 s") == 1
+
+
+def test_processes_that_are_not_joined_are_refused(sounds: Path, tmp_path: Path) -> None:
+    """As where there is no GPU and nobody has said to use the CPU: each would train a model of its own."""
+    pytest.importorskip("accelerate")
+    if torch.cuda.is_available():
+        pytest.skip("with a GPU they are joined")
+    done = shared(sounds, tmp_path)
+    assert done.returncode != 0
+    assert "2 processes were started, and accelerate joins 1 of them" in done.stderr
+    assert files(tmp_path) == {"shared.py"}
