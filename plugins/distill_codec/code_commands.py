@@ -64,7 +64,7 @@ def reconstruct(plugins: Plugins, /, model: str, recording: Path, output: Path, 
     with Reader(recording) as reader, _Bar(reader.seconds, tokenizer.sample_rate, quiet) as bar:
         rate = reader.sample_rate if _holds(output, reader.sample_rate) else tokenizer.sample_rate
         samples = round(reader.samples * rate / reader.sample_rate)
-        needed = samples_needed(samples, rate, tokenizer.sample_rate)
+        needed = samples_needed(samples, tokenizer.sample_rate, rate)
         if not samples:
             raise _empty(recording)
         blocks = bar.count(reader.blocks(tokenizer.sample_rate, tokenizer.channels))

@@ -55,6 +55,8 @@ def test_a_reconstruction_is_as_long_as_the_recording_and_at_its_rate(
     assert made.frames == round(1.37 * rate)
     samples, _ = soundfile.read(tmp_path / f"out.{suffix}")
     assert 0 < np.abs(samples).max() <= (1.0 if suffix in ("wav", "flac") else 1.2)
+    loudness = [np.square(part).mean() for part in np.array_split(samples, 10)]
+    assert loudness[-1] > 0.1 * np.median(loudness)  # it goes on to the end
 
 
 def test_decoding_what_was_encoded_is_a_reconstruction(cli: Cli, model: Path, tmp_path: Path) -> None:
