@@ -48,16 +48,23 @@ def _resolutions(device: torch.device) -> list[_Resolution]:
     return found
 
 
+def log_mels(wave: Tensor) -> list[Tensor]:
+    """Log10 mel magnitudes of `wave [batch, samples]` at 48 kHz, `[batch, bands, frames]` at each resolution."""
+    return [one.log_mel(wave) for one in _resolutions(wave.device)]
+
+
+def difference(sound: list[Tensor], other: list[Tensor]) -> Tensor:
+    """The distance of two sounds from their `log_mels`: a scalar that has a gradient."""
+    return torch.stack([(a - b).abs().mean() for a, b in zip(sound, other, strict=True)]).mean()
+
+
 def distance(sound: Tensor, other: Tensor) -> Tensor:
-    """The distance of `sound [batch, samples]` from `other`, at 48 kHz, full scale 1.0; a scalar that has a gradient.
+    """The distance of `sound [batch, samples]` from `other`, at 48 kHz, full scale 1.0.
 
     The mean absolute difference of log10 mel magnitudes, floor 1e-5, averaged over three resolutions: 0.1 is 2 dB.
     Magnitudes are unscaled, windows periodic Hann, frames centred, mel bands HTK's without norm.
     """
-    each = [
-        (one.log_mel(sound) - one.log_mel(other)).abs().mean() for one in _resolutions(sound.device)
-    ]  # fmt: skip
-    return torch.stack(each).mean()
+    return difference(log_mels(sound), log_mels(other))
 
 
 def file_distance(sound: Tensor, other: Tensor) -> float:

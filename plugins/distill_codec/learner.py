@@ -30,11 +30,18 @@ class Learner(nn.Module):
             rotation_trick=True,
         )  # fmt: skip
 
-    def forward(self, wave: Tensor) -> tuple[Tensor, Tensor]:
-        """The reconstruction of `wave [batch, channels, samples]`, and how far latents are from their codes."""
+    def forward(self, wave: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Two reconstructions of `wave [batch, channels, samples]`, which differ in their noise, and the commitment.
+
+        That is how far latents are from their codes.
+        """
         latents = self.codec.latents(wave)
         quantized, _, commitment = self.quantizer(latents.float())
-        return self.codec.decode_latents(quantized), commitment.sum()
+        spectra = self.codec.decoder(quantized)
+        one, other = (
+            self.codec.decoder.sound(spectra, torch.rand_like(spectra.phase) * 2 - 1) for _ in range(2)
+        )  # fmt: skip
+        return one, other, commitment.sum()
 
     @torch.no_grad()
     def export(self) -> Codec:

@@ -7,19 +7,24 @@ blocks, a linear map from log-mel to latents and one from latents to log magnitu
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distill.audio.mel import Spectrogram
 from distill.checkpoint import load_weights
+from distill.seeding import stream
 from distill_codec.distance import FLOOR
 from distill_codec.shape import Shape
 
 LOUDEST = 7.0
-"""The largest log magnitude that the head gives: a sine at full scale has 6.2."""
+"""The largest log magnitude that the decoder gives: a sine at full scale has 6.2."""
+NOISE_FRAMES = 64
+"""Frames of codes whose noise is drawn together."""
 
 
 class Block(nn.Module):
@@ -77,35 +82,56 @@ class Encoder(nn.Module):
         return out
 
 
-class Decoder(nn.Module):
-    """Latents `[batch, frames, latent_dim]` to waveforms `[batch, channels, frames * stride * hop_length]`.
+class Spectra(NamedTuple):
+    """What a decoder makes of latents, `[batch, stride * frames, channels * bins]` each.
 
-    The log magnitudes are a linear map of the latents, and what the blocks add to it; the phases come from the blocks.
+    `magnitude`; `phase` in radians; `noisiness`, how far noise turns the phase either way, in radians up to pi.
+    """
+
+    magnitude: Tensor
+    phase: Tensor
+    noisiness: Tensor
+
+
+class Decoder(nn.Module):
+    """Latents `[batch, frames, latent_dim]` to `Spectra`, and these to waveforms.
+
+    The log magnitudes are a linear map of the latents, and what the blocks add to it; the phases come from the blocks,
+    which say as well how much of each is noise.
     """
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         coarse, fine = shape.decoder_blocks
         self.stride, self.channels = shape.stride, shape.channels
-        self.linear = nn.Linear(shape.latent_dim, shape.stride * shape.channels * shape.bins)
+        bins = shape.channels * shape.bins
+        self.linear = nn.Linear(shape.latent_dim, shape.stride * bins)
         self.embed = Across(shape.latent_dim, shape.width, shape.kernel)
         self.norm = nn.LayerNorm(shape.width)
         self.coarse = _blocks(shape, coarse, fine + coarse)
         self.up = nn.Linear(shape.width, shape.stride * shape.width)
         self.fine = _blocks(shape, fine, fine + coarse)
         self.last_norm = nn.LayerNorm(shape.width)
-        self.magnitude = nn.Linear(shape.width, shape.channels * shape.bins)
-        self.phase = nn.Linear(shape.width, shape.channels * shape.bins)
+        self.magnitude = nn.Linear(shape.width, bins)
+        self.phase = nn.Linear(shape.width, bins)
+        self.noisiness = nn.Linear(shape.width, bins)
         self.inverse = InverseStft(shape.n_fft, shape.hop_length)
 
-    def forward(self, latents: Tensor) -> Tensor:
+    def forward(self, latents: Tensor) -> Spectra:
         x = self.coarse(self.norm(self.embed(latents)))
         x = self.last_norm(self.fine(_unfolded(self.up(x), self.stride)))
         magnitude = self.magnitude(x) + _unfolded(self.linear(latents), self.stride)
-        spectrum = torch.polar(magnitude.float().clamp(max=LOUDEST).exp(), self.phase(x).float())
-        batch, frames, _ = spectrum.shape
-        out: Tensor = self.inverse(spectrum.view(batch, frames, self.channels, -1).transpose(1, 2))
-        return out
+        return Spectra(
+            magnitude.float().clamp(max=LOUDEST).exp(), self.phase(x).float(),
+            math.pi * self.noisiness(x).float().sigmoid(),
+        )  # fmt: skip
+
+    def sound(self, spectra: Spectra, noise: Tensor) -> Tensor:
+        """Waveforms `[batch, channels, samples]` of `spectra`, whose phases `noise` turns: -1 to 1, of their shape."""
+        turned = torch.polar(spectra.magnitude, spectra.phase + spectra.noisiness * noise)
+        batch, frames, _ = turned.shape
+        wave: Tensor = self.inverse(turned.view(batch, frames, self.channels, -1).transpose(1, 2))
+        return from_mid_side(wave)
 
 
 class InverseStft(nn.Module):
@@ -229,13 +255,26 @@ class Codec(nn.Module):
         levels = torch.arange(len(self.codebooks), device=codes.device)
         return self.codebooks[levels, codes].sum(dim=2)
 
-    def decode_latents(self, latents: Tensor) -> Tensor:
-        """Waveforms `[batch, channels, frames * frame_length]` of `latents`."""
-        return from_mid_side(self.decoder(latents))
+    def decode_latents(self, latents: Tensor, first: int = 0) -> Tensor:
+        """Waveforms `[batch, channels, frames * frame_length]` of `latents`, the first of which is frame `first`."""
+        noise = phase_noise(self.shape, first, latents.shape[1]).to(latents.device)
+        return self.decoder.sound(self.decoder(latents), noise)
 
-    def decode(self, codes: Tensor) -> Tensor:
-        """Waveforms `[batch, channels, frames * frame_length]` of `codes`."""
-        return self.decode_latents(self.embed(codes))
+    def decode(self, codes: Tensor, first: int = 0) -> Tensor:
+        """Waveforms `[batch, channels, frames * frame_length]` of `codes`, the first of which is frame `first`."""
+        return self.decode_latents(self.embed(codes), first)
+
+
+def phase_noise(shape: Shape, first: int, frames: int) -> Tensor:
+    """Noise from -1 to 1 for so many `frames` of codes, `[stride * frames, channels * bins]`.
+
+    It is the same for a frame wherever a stream is cut: equal codes are equal sound.
+    """
+    blocks = range(first // NOISE_FRAMES, -(-(first + frames) // NOISE_FRAMES))
+    size = (NOISE_FRAMES * shape.stride, shape.channels * shape.bins)
+    drawn = np.concatenate([stream(0, "phase noise", block).random(size, np.float32) for block in blocks])
+    start = (first - blocks[0] * NOISE_FRAMES) * shape.stride
+    return torch.from_numpy(drawn[start : start + frames * shape.stride]) * 2 - 1
 
 
 def to_mid_side(wave: Tensor) -> Tensor:

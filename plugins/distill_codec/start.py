@@ -11,6 +11,8 @@ from distill_codec.networks import Codec
 
 QUIET = 0.1
 """What the blocks add at first is turned down by this."""
+TONAL = -2.0
+"""At first noise turns phases by a tenth of a half turn: the logit of their noisiness."""
 SPREAD = 2.0
 """Latents start with a standard deviation of about one over this."""
 
@@ -49,6 +51,8 @@ def start(codec: Codec, waves: Tensor) -> None:
     decoder.linear.weight.copy_(natural * to_bins(2.0 * scale * basis).T)
     bias = to_bins(2.0 * mean - 1.0).view(-1, shape.bins) - offset
     decoder.linear.bias.copy_(natural * bias.flatten())
+    decoder.noisiness.weight.mul_(QUIET)
+    decoder.noisiness.bias.fill_(TONAL)
     decoder.magnitude.weight.mul_(QUIET)
     decoder.magnitude.bias.zero_()
 

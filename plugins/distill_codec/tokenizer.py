@@ -50,12 +50,14 @@ class CodecTokenizer(Tokenizer):
         left = samples
         step, size = (self.shape.num_quantizers,), self.shape.codebook_size
         checked = (self.checked(one, step, size).T for one in codes)
+        first = 0
         for window, before, after in with_context(checked, FRAMES, context):
             if left <= 0:
                 return
             with torch.inference_mode():
                 tensor = torch.from_numpy(np.ascontiguousarray(window.T)).to(self._device)
-                wave = self.codec.decode(tensor[None])[0].T
+                wave = self.codec.decode(tensor[None], first - before)[0].T
+            first += len(tensor) - before - after
             taken = _inner(wave, before * length, after * length)[:left].T.cpu().numpy()
             left -= taken.shape[1]
             yield taken

@@ -12,8 +12,8 @@ from torch.optim import AdamW
 
 from distill.seeding import stream
 from distill_codec.adversary import Adversary, adversary_loss, codec_loss
-from distill_codec.distance import distance
 from distill_codec.learner import Learner
+from distill_codec.losses import energy_distance
 from distill_codec.networks import Codec, to_mid_side
 from distill_codec.processes import Alone
 from distill_codec.shape import Shape
@@ -58,14 +58,14 @@ class Trainer:
         torch.manual_seed(int(stream(self.settings.seed, "step", number).integers(2**63)))
         wave = torch.from_numpy(batch).to(self._processes.device)
         self._network.train()
-        made, commitment = self._network(wave)
-        far = channels_distance(made, wave)
-        loss = far + COMMITMENT_WEIGHT * commitment
+        one, other, commitment = self._network(wave)
+        energy, far = energy_distance(*(to_mid_side(sound).flatten(0, 1) for sound in (wave, one, other)))
+        loss = energy + COMMITMENT_WEIGHT * commitment
         if self._adversary is not None:
-            loss = loss + self._contend(wave, made, rate)
+            loss = loss + self._contend(wave, one, rate)
         self._descend(self._network, self._optimizer, loss, self.settings.learning_rate * rate)
         self.steps += 1
-        return float(loss.detach()), float(far.detach())
+        return float(loss.detach()), float(far)
 
     def _contend(self, wave: Tensor, made: Tensor, rate: float) -> Tensor:
         """Have the adversary learn from `made`; what the codec is to lower of its judgement."""
@@ -116,8 +116,3 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> 
     for parameter, kept in optimizer.state.items():
         if kept["exp_avg"].shape != parameter.shape or kept["exp_avg_sq"].shape != parameter.shape:
             raise ValueError("the optimizer's state is of other parameters")
-
-
-def channels_distance(sound: Tensor, other: Tensor) -> Tensor:
-    """The distance of `sound` from `other [batch, channels, samples]`; of two channels, that of middle and side."""
-    return distance(to_mid_side(sound).flatten(0, 1), to_mid_side(other).flatten(0, 1))
