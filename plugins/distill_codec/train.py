@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from distill import outputs
 from distill.checkpoint import read_header
+from distill.devices import is_out_of_memory
 from distill.errors import CheckpointError, DistillError, DistillWarning, NotFiniteError, RequestError, Terminated
 from distill.text import clean, file_stem
 from distill_codec import checkpoints, report
@@ -179,6 +180,8 @@ def _damage_named(path: Path) -> Iterator[None]:
     try:
         yield
     except (CheckpointError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
         raise CheckpointError(f"{clean(str(path), 200)} is damaged. Remove it to begin anew.") from error
 
 

@@ -167,7 +167,10 @@ class Training:
             if self.trainer.steps:
                 self.measure()
                 self.save()
-        return None if self.pace.is_done(self.trainer.steps) else interruption.by
+        if self.pace.is_done(self.trainer.steps):
+            return None
+        asked = (number for number in (signal.SIGTERM, signal.SIGINT) if self.processes.any(interruption.by == number))
+        return next(asked, None)  # whichever process was interrupted
 
     def _batches(self) -> Generator[Any, None, None]:
         """The batches from the next step on, made while the step before is computed."""

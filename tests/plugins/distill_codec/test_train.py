@@ -522,16 +522,27 @@ def test_a_model_that_does_not_fit_on_the_disk_is_one_line_and_the_training_stay
 
 
 SHARED = """
-import sys
+import os, signal, sys
 sys.path[:0] = sys.argv[1:3]
 import test_train
 from distill.cli import run
 from distill.plugins import discover
 from distill_codec import train
+from distill_codec.trainer import Trainer
 
 train.sizes_for = test_train.small_sizes
+step = Trainer.step
+
+def interrupted(self, batch, rate):
+    if (os.environ.get("INTERRUPT_AT"), os.environ["RANK"]) == (str(self.steps), "1"):
+        signal.raise_signal(signal.SIGTERM)
+    return step(self, batch, rate)
+
+Trainer.step = interrupted
 _, _, _, sounds, folder, *options = sys.argv
-asked = ["train", sounds, "--name", "hum", "--epochs", "2", "-o", folder, "--json"]
+asked = ["train", sounds, "--name", "hum", "-o", folder, "--json"]
+if "--resume" not in options:
+    asked += ["--epochs", "2"]
 sys.exit(run(discover, [*asked, *options]))
 """
 
@@ -557,6 +568,22 @@ def test_two_processes_train_one_model_through_accelerate(sounds: Path, tmp_path
     assert math.isfinite(told["figures"]["distance"])
     assert told["steps"] == 4  # 2.6 batches an epoch: one process makes three steps of it, two make two
     assert done.stderr.count("4 recordings, 3.6 s") == 1
+
+
+def test_two_processes_end_together_and_go_on_with_the_losses_of_two_that_did_not(sounds: Path, tmp_path: Path) -> None:
+    pytest.importorskip("accelerate")
+    ended = shared(sounds, tmp_path, ACCELERATE_USE_CPU="true", INTERRUPT_AT="2")
+    assert ended.returncode != 0
+    assert files(tmp_path) == {"hum.training", "shared.py"}
+    assert len(checkpoints.load_training(tmp_path / "hum.training")["history"]["distance"]) == 3
+    one = shared(sounds, tmp_path, "--resume", ACCELERATE_USE_CPU="true")
+    assert one.returncode == 0, one.stderr
+    resumed = losses(tmp_path / "hum.distill")
+    for name in files(tmp_path):
+        (tmp_path / name).unlink()
+    other = shared(sounds, tmp_path, ACCELERATE_USE_CPU="true")
+    assert other.returncode == 0, other.stderr
+    assert resumed == losses(tmp_path / "hum.distill")
 
 
 def test_processes_that_are_not_joined_are_refused(sounds: Path, tmp_path: Path) -> None:
