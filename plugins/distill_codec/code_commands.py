@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,8 +19,6 @@ from distill.text import clean
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-T = TypeVar("T")
 
 
 def _file(name: str, *, exists: bool = False) -> click.Argument:
@@ -35,7 +34,12 @@ def _output(what: str) -> click.Option:
 def _others() -> list[click.Parameter]:
     return [
         click.Option(["--overwrite"], is_flag=True, help="Replace a file of this name."),
-        click.Option(["--device"], type=click.Choice(devices.DEVICES), default="auto", help="[default auto]"),
+        click.Option(
+            ["--device"],
+            type=click.Choice(devices.DEVICES),
+            default="auto",
+            help="What to compute on; auto is a GPU if there is one.  [default auto]",
+        ),
         click.Option(["--loader"], metavar="NAME", help="Which loader to use, where several claim MODEL."),
         click.Option(["--quiet", "-q"], is_flag=True, help="No progress."),
     ]
@@ -49,10 +53,11 @@ _SOUND = f"The sound, {', '.join(FORMATS)} by its suffix."
 @click.pass_obj
 def reconstruct(plugins: Plugins, /, model: str, recording: Path, output: Path, overwrite: bool, device: str,
                 loader: str | None, quiet: bool) -> None:  # fmt: skip
-    """Say what MODEL makes of a RECORDING: encoded and decoded again, as long as it was and at its sample rate.
+    """Write what MODEL makes of a RECORDING.
 
-    For models that have codes: version 2 and version 3. Any length; memory does not grow with it. The level is left as
-    the model gives it, but peaks over full scale are turned down to it.
+    It is encoded and decoded again, as long as it was and at its sample rate. For models that have codes: version 2
+    and version 3. Any length; memory does not grow with it. The level is left as the model gives it, but peaks over
+    full scale are turned down to it.
     """
     claim = _claim(plugins, model, loader)
     _check_name(output, overwrite)
@@ -79,10 +84,10 @@ def reconstruct(plugins: Plugins, /, model: str, recording: Path, output: Path, 
 @click.pass_obj
 def encode(plugins: Plugins, /, model: str, recording: Path, output: Path, overwrite: bool, device: str,
            loader: str | None, quiet: bool) -> None:  # fmt: skip
-    """Write the codes that MODEL has for a RECORDING to an .npz file.
+    """Write the codes of a RECORDING.
 
-    Its arrays: `codes`, time along the first axis; `samples` and `sample_rate` of the sound at the model's rate; and
-    `model_id`.
+    They go to an .npz file. Its arrays: `codes`, time along the first axis; `samples` and `sample_rate` of the sound
+    at the model's rate; and `model_id`.
     """
     claim = _claim(plugins, model, loader)
     _check_name(output, overwrite)
@@ -105,7 +110,10 @@ def encode(plugins: Plugins, /, model: str, recording: Path, output: Path, overw
 @click.pass_obj
 def decode(plugins: Plugins, /, model: str, codes: Path, output: Path, overwrite: bool, device: str,
            loader: str | None, quiet: bool) -> None:  # fmt: skip
-    """Make the sound that CODES, an .npz file that `distill encode` wrote, stand for in MODEL."""
+    """Make the sound that CODES stand for.
+
+    CODES is an .npz file that `distill encode` wrote with MODEL.
+    """
     claim = _claim(plugins, model, loader)
     _check_name(output, overwrite)
     _suffix(output)
@@ -232,7 +240,7 @@ class _Bar:
         self._rate = sample_rate
         self.counted = 0
         self._bar: Any = tqdm(
-            total=round(seconds, 1), unit="s", leave=False, disable=True if quiet else None,
+            total=round(seconds, 1), unit="s", leave=False, disable=True if quiet or sys.stderr is None else None,
             bar_format="{n:.0f}/{total:.0f} s |{bar}| {elapsed}<{remaining}",
         )  # fmt: skip
 

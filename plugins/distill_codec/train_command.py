@@ -26,7 +26,7 @@ MAX_SEED = 2**32 - 1
         click.Option(["--resume"], is_flag=True,
                      help="Go on with a training of this name that was interrupted, with the options it began with."),
         click.Option(["--stereo"], is_flag=True,
-                     help="Learn both channels, as middle and side, in the same codes. It takes a third more time.  "
+                     help="Learn both channels, as middle and side, in the same codes. It takes 1.6 times as long.  "
                      "[default: mixed to mono]"),
         options.number("--hold-out", default=0.1, low=0.0, high=0.5, metavar="SHARE",
                        help="Share of the audio to test with and not to train on: whole recordings, or the ends of "
@@ -34,9 +34,10 @@ MAX_SEED = 2**32 - 1
         click.Option(["--augmentation/--no-augmentation"], default=True,
                      help="Vary what is trained on: level, pitch with speed, and two sounds at once.  [default: on]"),
         click.Option(["--adversarial"], is_flag=True,
-                     help="Train against a discriminator too. It triples the time: for GPUs."),
+                     help="Train against a discriminator too: for GPUs. On a CPU it takes 30 times as long."),
         options.number("--seed", default=0, low=0, high=MAX_SEED, integer=True, help="All chance comes from it."),
-        click.Option(["--device"], type=click.Choice(devices.DEVICES), default="auto", help="[default auto]"),
+        click.Option(["--device"], type=click.Choice(devices.DEVICES), default="auto",
+                     help="What to compute on; auto is a GPU if there is one.  [default auto]"),
         click.Option(["--json"], is_flag=True, help="Print one JSON object: files and figures."),
         click.Option(["--quiet", "-q"], is_flag=True, help="No progress and no figures on stderr."),
     ],
@@ -44,7 +45,9 @@ MAX_SEED = 2**32 - 1
 def train(dataset: Path, name: str, output_dir: Path, minutes: float | None, epochs: int | None, resume: bool,
           stereo: bool, hold_out: float, augmentation: bool, adversarial: bool, seed: int, device: str, json: bool,
           quiet: bool) -> None:  # fmt: skip
-    """Train a codec on the recordings in the folder DATASET: it turns their sound into codes and back.
+    """Train a codec on the recordings in DATASET.
+
+    DATASET is a folder. A codec turns sound like theirs into codes and back.
 
     Recordings are WAV, FLAC, OGG, Opus, MP3 or AIFF of any rate and number of channels, in subfolders too. The model is
     NAME.distill, and NAME-report.html says what it is worth, with sounds to compare; both paths are printed.
