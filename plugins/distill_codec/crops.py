@@ -60,7 +60,7 @@ class Crops:
         """A crop played at `speed`: 2 is an octave up, in half the time."""
         stretch = self._stretches[int(rng.choice(len(self._stretches), p=self._odds))]
         wanted = int(np.ceil(self._samples * speed))
-        slack, over = stretch.samples - wanted, wanted // 8
+        slack, over = stretch.samples - wanted, min(wanted // 8, stretch.samples // 2)
         start = int(rng.integers(min(0, slack) - over, max(0, slack) + over + 1))
         source = self._corpus.of(stretch, max(0, start), max(0, start + wanted))
         before = max(0, -start)

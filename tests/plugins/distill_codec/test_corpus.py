@@ -197,6 +197,17 @@ def test_what_is_held_out_gets_into_no_crop(tmp_path: Path, augmentation: bool) 
     assert 0.009 < loudest < 0.05  # two at once, made louder, with the ringing of a resampled edge
 
 
+@pytest.mark.parametrize("augmentation", [True, False])
+def test_a_crop_of_a_recording_much_shorter_than_it_holds_half_of_that(tmp_path: Path, augmentation: bool) -> None:
+    write(tmp_path / "sounds" / "0.wav", np.full((1, 1200), 0.5, np.float32), subtype="FLOAT")
+    write(tmp_path / "sounds" / "1.wav", sound(3.0))
+    crops = Crops(read_in(tmp_path / "sounds"), [Stretch("0.wav", 0, 1200)], 24576, 0, augmentation)
+    for number in range(300):
+        crop = crops.crop(number)
+        assert crop.shape == (1, 24576)
+        assert np.count_nonzero(np.abs(crop) > 0.05) >= 300  # half of it, played an octave up
+
+
 def test_without_augmentation_a_crop_is_a_piece_of_a_recording(tmp_path: Path) -> None:
     write(tmp_path / "sounds" / "a.wav", np.linspace(0.1, 0.9, 144000, dtype=np.float32)[None], subtype="FLOAT")
     found = read_in(tmp_path / "sounds")
