@@ -6,7 +6,16 @@ from distill import CheckpointHeader, GenerationRequest, GenerativeModel, ModelL
 from distill import options
 from distill.checkpoint import CheckpointHeader
 from distill.hookspecs import PLUGIN_API, hookimpl
-from distill.models import Generation, GenerationRequest, GenerativeModel, ModelLoader, Settings, Tokenizer
+from distill.models import (
+    Generation,
+    GenerationRequest,
+    GenerativeModel,
+    ModelLoader,
+    Passage,
+    PriorLearner,
+    Settings,
+    Tokenizer,
+)
 
 __all__ = [
     "PLUGIN_API",
@@ -15,6 +24,8 @@ __all__ = [
     "GenerationRequest",
     "GenerativeModel",
     "ModelLoader",
+    "Passage",
+    "PriorLearner",
     "Settings",
     "Tokenizer",
     "hookimpl",

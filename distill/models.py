@@ -1,4 +1,4 @@
-"""What a plugin implements: a `ModelLoader`, and the `GenerativeModel` and the `Tokenizer` that it loads."""
+"""What a plugin implements: a `ModelLoader`, and the `GenerativeModel`, `Tokenizer` and `PriorLearner` it loads."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from distill.errors import CheckpointError, RequestError
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from numpy.typing import NDArray
 
 
@@ -127,6 +128,48 @@ class Tokenizer(ABC):
         return codes.astype("int64")
 
 
+@dataclass(frozen=True)
+class Passage:
+    """Codes of a recording, or of a part of one, to learn a prior from: `int64 [steps, ...]`, as its tokenizer gives.
+
+    `starts` and `ends` say whether the recording does, `variation`, 0 to 1, how far it was varied. Those steps before
+    `first` are there for what follows to be told by: what they cost does not count.
+    """
+
+    codes: NDArray[np.int64]
+    starts: bool = True
+    ends: bool = True
+    variation: float = 0.0
+    first: int = 0
+
+
+class PriorLearner(ABC):
+    """A prior that learns: `network` is what is optimized, `tokenizer` what gives the codes it learns from."""
+
+    network: torch.nn.Module
+    tokenizer: Tokenizer
+
+    @abstractmethod
+    def batch(self, passages: Sequence[Passage], odds: NDArray[np.float64], rng: np.random.Generator) -> Any:
+        """A batch drawn from `passages` by `rng`: each with its share of the `odds`, for every row anew."""
+
+    @abstractmethod
+    def loss(self, batch: Any) -> torch.Tensor:
+        """What `batch` costs the network as it is, in nats a step: a number to descend."""
+
+    @abstractmethod
+    def bits(self, passage: Passage) -> NDArray[np.float64]:
+        """What each step of `passage` that counts costs in bits, level by level: `float64 [steps, levels]`."""
+
+    @abstractmethod
+    def levels(self, codes: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
+        """`codes [steps, ...]` as `[any, levels]`, and how many codes a level has: for comparison with their counts."""
+
+    @abstractmethod
+    def contents(self, recordings: Sequence[Passage]) -> Mapping[str, Any]:
+        """What a checkpoint says of the prior: tensors and plain values, by key. `recordings` were learnt from."""
+
+
 class ModelLoader(ABC):
     """What a plugin's `claim_checkpoint` returns. Cheap to make: nothing heavy is imported before `load`.
 
@@ -160,3 +203,11 @@ class ModelLoader(ABC):
         no codes.
         """
         raise CheckpointError(f"{header.name} has no codes: {self.kind} models do not turn sound into codes.")
+
+    def load_prior_learner(self, header: CheckpointHeader, device: str, seconds: float) -> PriorLearner:
+        """A prior for this model's codes, to be trained on so many `seconds` of sound.
+
+        Raises `CheckpointError` where the file does not hold what it should, or, as this does, where such models have
+        no prior.
+        """
+        raise CheckpointError(f"{header.name} takes no prior: {self.kind} models do not generate from codes.")

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from distill import outputs
+from distill.checkpoint import Placeholder
 from distill.errors import CheckpointError, DistillError
 from distill.text import clean
 from distill_codec.networks import Codec
@@ -61,6 +62,37 @@ def publish(path: Path, saved: Mapping[str, Any], page: str, report: str, *, rep
                 return free, beside
             free.unlink()  # the page's name was taken in between
     raise AssertionError("count() does not end")
+
+
+def replace(path: Path, saved: Mapping[str, Any]) -> None:
+    """Have `path` hold a checkpoint, whole, in place of what it held. Raises as `publish` does.
+
+    Raises `CheckpointError` where it has something of another program in it, which would be lost.
+    """
+    if _is_foreign(saved):
+        raise CheckpointError(
+            f"{clean(str(path), 200)} holds objects of the program that made it, which would be lost if it were "
+            "written anew."
+        )
+    with _room(path), outputs.temporary(path.parent) as draft:
+        _write(draft, saved)
+        draft.replace(path)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Have `path` hold `text`, whole, in place of what it held. Raises as `publish` does."""
+    with _room(path), outputs.temporary(path.parent) as draft:
+        draft.write_text(text, "utf-8")
+        draft.replace(path)
+
+
+def _is_foreign(value: object) -> bool:
+    """Whether there is a `Placeholder` anywhere in `value`."""
+    if isinstance(value, Mapping):
+        return any(_is_foreign(one) for one in value.values())
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(_is_foreign(one) for one in value)
+    return isinstance(value, Placeholder)
 
 
 def save_training(path: Path, saved: Mapping[str, Any]) -> None:

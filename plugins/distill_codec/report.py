@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Iterator, Sequence
-from importlib import resources
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jinja2
@@ -23,22 +22,27 @@ from distill_codec.evaluation import Figures, reconstruct
 from distill_codec.networks import Codec
 
 if TYPE_CHECKING:
-    from distill_codec.training import History, Training
+    from distill_codec.training import Training
 
 EXAMPLES, EXAMPLE_SECONDS = 5, 6
 """So many sounds that were held out, and as many that were trained on, of so many seconds at most."""
 POINTS = 400
 """A curve is drawn with at most so many."""
 WIDTH, HEIGHT = 720, 220
+TICKS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 40.0, 50.0, 60.0)
 PICTURE_BANDS, PICTURE_COLUMNS = 96, 360
+
+
+Curve = Sequence[tuple[float, float]]
+"""Steps, and a value at each."""
 
 
 def page(name: str, training: Training, codec: Codec, figures: Figures) -> str:
     """The page, for the `codec` called `name` that came of a `training`."""
-    template = resources.files("distill_codec").joinpath("data", "report.html").read_text("utf-8")
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     history, corpus = training.history, training.corpus
-    return environment.from_string(template).render(
+    measured = [(step, far) for step, far in zip(history.steps, history.held_out, strict=True) if math.isfinite(far)]
+    return rendered(
+        "report.html",
         name=clean(name),
         figures=figures,
         corpus=corpus,
@@ -49,35 +53,40 @@ def page(name: str, training: Training, codec: Codec, figures: Figures) -> str:
         steps=training.trainer.steps,
         planned=training.pace.steps,
         minutes=training.pace.spent / 60,
-        width=WIDTH,
-        height=HEIGHT,
-        curves=_curves(history, training.trainer.steps),
+        curves=curves(
+            {"loss": averaged(history.loss), "training": averaged(history.distance), "held_out": measured},
+            training.trainer.steps,
+        ),
         levels=list(zip(figures.used, figures.perplexity, strict=True)),
         examples=list(_examples(training, codec)),
     )
 
 
-def _curves(history: History, steps: int) -> dict[str, Any]:
-    """The curves of loss and distances, in the picture's coordinates, and where its lines are."""
-    averaged, losses = _averaged(history.distance), _averaged(history.loss)
-    measured = [(step, far) for step, far in zip(history.steps, history.held_out, strict=True) if math.isfinite(far)]
-    values = [far for _, far in [*averaged, *losses, *measured]] or [1.0]
+def rendered(template: str, **values: Any) -> str:
+    """The page that a `template` of this package makes of `values`."""
+    folder = jinja2.PackageLoader("distill_codec", "data")
+    environment = jinja2.Environment(loader=folder, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.get_template(template).render(width=WIDTH, height=HEIGHT, **values)
+
+
+def curves(by_name: Mapping[str, Curve], steps: int, extra: float | None = None) -> dict[str, Any]:
+    """Curves in the picture's coordinates, by name, and where its `lines` are; `extra` is a value with a line."""
+    values = [value for curve in by_name.values() for _, value in curve] + ([] if extra is None else [extra]) or [1.0]
     low, high = math.log10(min(values)) - 0.03, math.log10(max(values)) + 0.03
 
-    def points(curve: Sequence[tuple[float, float]]) -> str:
-        return " ".join(
-            f"{WIDTH * step / max(1, steps):.1f},{HEIGHT * (high - math.log10(far)) / (high - low):.1f}"
-            for step, far in curve
-        )
+    def y(value: float) -> float:
+        return HEIGHT * (high - math.log10(value)) / (high - low)
 
-    ticks = [v for v in (0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0) if low < math.log10(v) < high]
-    lines = [(f"{v:g}", HEIGHT * (high - math.log10(v)) / (high - low)) for v in ticks]
-    return {
-        "loss": points(losses), "training": points(averaged), "held_out": points(measured), "lines": lines,
+    def points(curve: Curve) -> str:
+        return " ".join(f"{WIDTH * step / max(1, steps):.1f},{y(value):.1f}" for step, value in curve)
+
+    lines = [(f"{v:g}", y(v)) for v in TICKS if low < math.log10(v) < high]
+    return {name: points(curve) for name, curve in by_name.items()} | {
+        "lines": lines, "extra": None if extra is None else y(extra),
     }  # fmt: skip
 
 
-def _averaged(values: Sequence[float]) -> list[tuple[float, float]]:
+def averaged(values: Sequence[float]) -> list[tuple[float, float]]:
     """At most `POINTS` means of neighbouring values, each with the step in their middle."""
     if not values:
         return []
@@ -99,20 +108,20 @@ def _examples(training: Training, codec: Codec) -> Iterator[dict[str, Any]]:
                 "seconds": sound.shape[1] / corpus.sample_rate,
                 "distance": file_distance(torch.from_numpy(sound), torch.from_numpy(made)),
                 "sounds": [
-                    (what, _audio(one, corpus.sample_rate), *_picture(one, corpus.sample_rate))
+                    (what, audio(one, corpus.sample_rate), *picture(one, corpus.sample_rate))
                     for what, one in (("original", sound), ("reconstruction", made))
                 ],
             }
 
 
-def _audio(sound: NDArray[np.float32], sample_rate: int) -> str:
+def audio(sound: NDArray[np.float32], sample_rate: int) -> str:
     """`sound [channels, samples]` as FLAC in base64."""
     file = io.BytesIO()
     soundfile.write(file, np.clip(sound, -1, 1).T, sample_rate, format="FLAC", subtype="PCM_16")
     return base64.b64encode(file.getvalue()).decode()
 
 
-def _picture(sound: NDArray[np.float32], sample_rate: int) -> tuple[int, str]:
+def picture(sound: NDArray[np.float32], sample_rate: int) -> tuple[int, str]:
     """A spectrogram of `sound`: how many columns, and `PICTURE_BANDS` bytes for each in base64, the lowest band first.
 
     A byte is a level, 0 for -90 dB and 255 for 0 dB of a sine at full scale.

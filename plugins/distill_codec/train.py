@@ -6,11 +6,8 @@ recordings → corpus → split → training, saved as it goes → figures → N
 from __future__ import annotations
 
 import math
-import sys
 import uuid
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,28 +15,23 @@ from signal import Signals
 from typing import Any
 
 import click
-import filelock
 import torch
-from tqdm import tqdm
 
 from distill import outputs
-from distill.checkpoint import read_header
-from distill.devices import is_out_of_memory
-from distill.errors import CheckpointError, DistillError, DistillWarning, NotFiniteError, RequestError, Terminated
-from distill.text import clean, file_stem
+from distill.errors import DistillError, NotFiniteError, Terminated
+from distill.text import clean
 from distill_codec import checkpoints, report
-from distill_codec.corpus import Corpus, Split, read, split, stereo
+from distill_codec.corpus import Corpus, read, split
 from distill_codec.evaluation import Figures, evaluate
 from distill_codec.networks import Codec
 from distill_codec.processes import Alone, processes
 from distill_codec.shape import Shape
+from distill_codec.telling import Telling, clock, held_out
 from distill_codec.training import Training
+from distill_codec.training_files import REPORT, Files, damage_named, model_id
 from distill_codec.training_settings import TrainingSettings, minutes_for, sizes_for
 
 SAMPLE_RATE = Shape().sample_rate
-REPORT = "-report.html"
-NAMED = 10
-"""So many skipped files are named one by one."""
 
 
 @dataclass(frozen=True)
@@ -60,40 +52,6 @@ class Asked:
     device: str
     json: bool
     quiet: bool
-
-
-@dataclass(frozen=True)
-class Files:
-    """Where what comes of a training lies."""
-
-    model: Path
-    report: Path
-    training: Path
-
-    @classmethod
-    def named(cls, name: str, directory: Path) -> Files:
-        """The files of the model `name`. Raises `RequestError` where that is no name for a file."""
-        if not name or file_stem(name, 100) != name:
-            hint = f" {file_stem(name, 100)!r} would do." if name.strip() else ""
-            raise RequestError(f"--name: {clean(name, 100)!r} is no name for a file.{hint}")
-        return cls(directory / f"{name}.distill", directory / f"{name}{REPORT}", directory / f"{name}.training")
-
-    @contextmanager
-    def claimed(self) -> Iterator[None]:
-        """While this lasts, no other process trains under the name. Raises `DistillError` where one does."""
-        path = self.training.with_name(f".{self.training.name}.lock")
-        lock = filelock.FileLock(path, timeout=0)
-        try:
-            lock.acquire()
-        except filelock.Timeout as error:
-            raise DistillError(
-                f"A training named {clean(self.training.stem, 100)} is under way. Give another --name, or let it end."
-            ) from error
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
-            lock.release()
 
 
 def train(asked: Asked) -> None:
@@ -159,7 +117,7 @@ def _begun(asked: Asked, files: Files) -> Begun | None:
             "Leave --resume out to begin one."
         )
     saved = checkpoints.load_training(files.training)
-    with _damage_named(files.training):
+    with damage_named(files.training):
         begun = Begun(
             TrainingSettings.from_config(saved["settings"]), Shape.from_config(saved["shape"]),
             str(saved["identity"]), saved,
@@ -169,32 +127,16 @@ def _begun(asked: Asked, files: Files) -> Begun | None:
         found = saved["trainer"]["learner"]
         if any(found[f"codec.{name}"].shape != tensor.shape for name, tensor in wanted.items()):
             raise ValueError("its tensors are not of its shape")
-    if files.model.exists() and _model_id(files.model) != begun.identity:
+    if files.model.exists() and model_id(files.model) != begun.identity:
         raise DistillError(f"{clean(str(files.model), 200)} is another model. Move it away, and resume then.")
     return begun
-
-
-@contextmanager
-def _damage_named(path: Path) -> Iterator[None]:
-    """Have whatever a damaged training leads to raised as one line."""
-    try:
-        yield
-    except (CheckpointError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        if is_out_of_memory(error):
-            raise
-        raise CheckpointError(f"{clean(str(path), 200)} is damaged. Remove it to begin anew.") from error
-
-
-def _model_id(path: Path) -> object:
-    header = read_header(path)
-    return None if header is None else header.metadata.get("model_id")
 
 
 def _training(asked: Asked, files: Files, begun: Begun | None, corpus: Corpus, together: Alone) -> Training:
     """The training, at its beginning or where it was saved."""
     if begun is not None:
         parts = split(corpus, begun.settings.hold_out, begun.settings.seed)
-        with _damage_named(files.training):
+        with damage_named(files.training):
             return Training(
                 begun.settings, begun.shape, corpus, parts, files.training, begun.identity, together, begun.saved
             )  # fmt: skip
@@ -251,66 +193,23 @@ def _print(asked: Asked, training: Training, figures: Figures, made: tuple[Path,
         click.echo(f"{model}\n{page}")
 
 
-class _Telling:
-    """What a training says on stderr: a bar where that is a terminal, and lines."""
-
-    def __init__(self, quiet: bool, rank: int) -> None:
-        self._quiet = quiet or rank > 0
-        self._rank = rank
-        self._bar: tqdm[None] | None = None
-
-    def _say(self, line: str) -> None:
-        if not self._quiet:
-            click.echo(line, err=True)
-
-    def _warn(self, message: str) -> None:
-        if self._rank == 0:
-            warnings.warn(message, DistillWarning, 3)
-
-    def _new_bar(self, **how: Any) -> tqdm[None]:
-        self.close()
-        self._bar = tqdm(leave=False, disable=True if self._quiet or sys.stderr is None else None, **how)
-        return self._bar
-
-    def close(self) -> None:
-        """Take the bar away."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
-
-    def reading(self, done: int, total: int) -> None:
-        """Tell that `done` of `total` files are read."""
-        bar = self._bar or self._new_bar(total=total, bar_format="reading {n_fmt}/{total_fmt} files |{bar}| {elapsed}")
-        bar.update(done - bar.n)
-        if done == total:
-            self.close()
-
-    def corpus(self, corpus: Corpus) -> None:
-        """Tell what there is to train on, and what is left out."""
-        for one in corpus.skipped[:NAMED]:
-            self._warn(f"{clean(one.name, 200)} {one.reason}. Skipped.")
-        if len(corpus.skipped) > NAMED:
-            self._warn(f"{len(corpus.skipped) - NAMED} more files were skipped.")
-        two = stereo(corpus)
-        mixed = " mixed to mono (--stereo keeps both channels)" if corpus.channels == 1 else ""
-        channels = f"; {two} stereo{mixed}" if two else "; all mono"
-        skipped = f"; {len(corpus.skipped)} skipped" if corpus.skipped else ""
-        self._say(f"{len(corpus.recordings)} recordings, {_duration(corpus.seconds)}{channels}{skipped}.")
+class _Telling(Telling):
+    """What the training of a codec says."""
 
     def plan(self, training: Training) -> None:
         """Tell how long it is going to take, and what is held out."""
         settings = training.settings
-        self._say(f"Held out: {_held_out(training.split, training.corpus.sample_rate)}.")
+        self.say(f"Held out: {held_out(training.split, training.corpus.sample_rate)}.")
         asked = f"{settings.epochs} epochs" if settings.minutes is None else f"{settings.minutes:g} minutes"
         done = f", {training.trainer.steps} steps of it done" if training.trainer.steps else ""
-        self._say(f"Training for {asked} on {training.processes.device.type}{done}. Ctrl-C ends early and saves.")
+        self.say(f"Training for {asked} on {training.processes.device.type}{done}. Ctrl-C ends early and saves.")
 
     def step(self, training: Training) -> None:
         """Show a step."""
         steps, pace, history = training.trainer.steps, training.pace, training.history
-        bar = self._bar
+        bar = self.bar
         if bar is None:
-            bar = self._new_bar(total=pace.steps, initial=steps - 1, bar_format="{n_fmt}/{total_fmt} |{bar}| {desc}")
+            bar = self.new_bar(total=pace.steps, initial=steps - 1, bar_format="{n_fmt}/{total_fmt} |{bar}| {desc}")
         bar.total = pace.steps
         held_out = history.held_out[-1] if history.held_out else float("nan")
         perplexity = " ".join(f"{one:.0f}" for one in history.perplexity[-1]) if history.perplexity else ""
@@ -319,43 +218,25 @@ class _Telling:
             f"loss {history.loss[-1]:.3f}, distance {history.recent:.3f}"
             + (f" (held out {held_out:.3f})" if held_out == held_out else "")
             + (f", perplexity {perplexity}" if perplexity else "")
-            + (f", {_clock(left)} left" if left is not None else ""),
+            + (f", {clock(left)} left" if left is not None else ""),
             refresh=False,
         )
         bar.update(steps - bar.n)
 
     def ending(self, early: bool) -> None:
         """Tell that what was learnt is being measured."""
-        self._say("Ending early: measuring and saving what it has learnt." if early else "Measuring.")
+        self.say("Ending early: measuring and saving what it has learnt." if early else "Measuring.")
 
     def figures(self, figures: Figures) -> None:
         """Tell what the model is worth."""
         held = "" if figures.held_out is None else f"; {figures.held_out:.3f} from what was held out"
-        self._say(f"Distance {figures.distance:.3f} from the recordings{held} (0.1 is 2 dB of the mel spectrum).")
+        self.say(f"Distance {figures.distance:.3f} from the recordings{held} (0.1 is 2 dB of the mel spectrum).")
         used = " ".join(map(str, figures.used))
-        self._say(f"Codes in use: {used} of {figures.codebook_size}, level by level.")
+        self.say(f"Codes in use: {used} of {figures.codebook_size}, level by level.")
         for warning in figures.warnings:
-            self._warn(warning)
+            self.warn(warning)
 
     def unfinished(self, training: Training) -> None:
         """Tell that there is more to be had."""
         steps, planned = training.trainer.steps, training.pace.steps
-        self._say(f"Ended after {steps} of {planned or '?'} steps; the same command with --resume goes on.")
-
-
-def _held_out(parts: Split, sample_rate: int) -> str:
-    if not parts.held_out:
-        return "nothing, so the figures say how well it knows what it was trained on, and no more"
-    seconds = sum(one.samples for one in parts.held_out) / sample_rate
-    what = "recordings" if parts.whole_files else "ends of recordings"
-    return f"{len(parts.held_out)} {what}, {_duration(seconds)}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
-
-
-def _clock(seconds: float) -> str:
-    return str(tqdm.format_interval(seconds))
+        self.say(f"Ended after {steps} of {planned or '?'} steps; the same command with --resume goes on.")

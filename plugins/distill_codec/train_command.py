@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import click
@@ -58,7 +59,7 @@ def train(dataset: Path, name: str, output_dir: Path, minutes: float | None, epo
     if minutes is not None and epochs is not None:
         raise RequestError("--minutes and --epochs: give one of them.")
     if resume:
-        _refuse_with_resume()
+        refuse_with_resume({"minutes", "epochs", "stereo", "hold_out", "augmentation", "adversarial", "seed", "size"})
     from distill import startup
 
     with startup.importing():
@@ -70,13 +71,10 @@ def train(dataset: Path, name: str, output_dir: Path, minutes: float | None, epo
                 device, json, quiet))  # fmt: skip
 
 
-def _refuse_with_resume() -> None:
-    """Refuse options that a training keeps from its beginning."""
+def refuse_with_resume(kept: Collection[str]) -> None:
+    """Refuse those options that a training keeps from its beginning, by parameter name."""
     ctx = click.get_current_context()
     for parameter in ctx.command.params:
         given = ctx.get_parameter_source(str(parameter.name)) is not click.core.ParameterSource.DEFAULT
-        if given and parameter.name in _KEPT:
+        if given and parameter.name in kept:
             raise RequestError(f"{parameter.opts[0]}: a training that is resumed keeps what it began with.")
-
-
-_KEPT = {"minutes", "epochs", "stereo", "hold_out", "augmentation", "adversarial", "seed"}

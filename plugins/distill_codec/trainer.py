@@ -104,13 +104,13 @@ class Trainer:
         """Go on from `state`."""
         self.steps = state["steps"]
         self.learner.load_state_dict(state["learner"])
-        _load_optimizer(self._optimizer, state["optimizer"])
+        load_optimizer(self._optimizer, state["optimizer"])
         if self._adversary is not None:
             self._adversary.load_state_dict(state["adversary"])
-            _load_optimizer(self._rival, state["rival"])
+            load_optimizer(self._rival, state["rival"])
 
 
-def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
     """Have `optimizer` go on from `state`. Raises `ValueError` where that is of other parameters."""
     optimizer.load_state_dict(state)
     for parameter, kept in optimizer.state.items():

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-import signal
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from signal import Signals
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from distill_codec import checkpoints
 from distill_codec.corpus import Corpus, Split, Stretch, spread
 from distill_codec.crops import Crops
 from distill_codec.evaluation import distances
+from distill_codec.interruption import Interruption
 from distill_codec.networks import Codec
 from distill_codec.pace import Pace
 from distill_codec.processes import Alone
@@ -80,31 +81,6 @@ class History:
         return cls(**{**config, "loss": config["loss"].tolist(), "distance": config["distance"].tolist()})
 
 
-class Interruption:
-    """Ctrl-C and SIGTERM while a training runs: noted, for the step under way to end. A second Ctrl-C is not."""
-
-    def __init__(self) -> None:
-        self.by: signal.Signals | None = None
-
-    def _note(self, number: int, _frame: object) -> None:
-        if self.by is not None and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.by = signal.Signals(number)
-
-    @contextmanager
-    def noted(self) -> Iterator[None]:
-        """While this lasts, interruptions are noted."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
 def _whole_frames(sound: NDArray[np.float32], length: int) -> Iterator[NDArray[np.float32]]:
     """`sound [channels, samples]` in pieces of some seconds, each of whole frames of `length` samples."""
     for piece in cut([sound], PIECE * length):
@@ -144,7 +120,7 @@ class Training:
         if saved is not None:
             self._restore(saved)
 
-    def run(self, watch: Watch) -> signal.Signals | None:
+    def run(self, watch: Watch) -> Signals | None:
         """Train to the end, or until an interruption: which one ended it early. What was learnt is saved.
 
         Raises `NotFiniteError` where the training has gone astray.
@@ -169,7 +145,9 @@ class Training:
                 self.save()
         if self.pace.is_done(self.trainer.steps):
             return None
-        asked = (number for number in (signal.SIGTERM, signal.SIGINT) if self.processes.any(interruption.by == number))
+        asked = (
+            number for number in (Signals.SIGTERM, Signals.SIGINT) if self.processes.any(interruption.by == number)
+        )
         return next(asked, None)  # whichever process was interrupted
 
     def _batches(self) -> Generator[Any, None, None]:
