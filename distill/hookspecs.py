@@ -87,6 +87,18 @@ def claimed_types() -> list[tuple[int, str | None]]:  # type: ignore[empty-body]
 
 
 @hookspec
+def bundled_checkpoints() -> dict[str, Path]:  # type: ignore[empty-body]
+    """Name the checkpoints that come with this plugin: what `distill generate NAME` takes right after install.
+
+    Names are lower-case letters, digits and hyphens. A file of that name where the user is goes before.
+
+        @hookimpl
+        def bundled_checkpoints():
+            return {"sines": Path(__file__).with_name("data") / "sines.distill"}
+    """
+
+
+@hookspec
 def generation_options() -> list[click.Option]:  # type: ignore[empty-body]
     """Give the options this plugin's models understand in `distill generate`.
 

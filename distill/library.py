@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from distill.errors import DistillError
@@ -18,8 +19,8 @@ def expand(path: str | os.PathLike[str]) -> Path:
         raise DistillError(f"{clean(str(path), 200)}: there is no such user.") from error
 
 
-def resolve(reference: str | os.PathLike[str]) -> Path:
-    """The file that `reference`, a path, stands for.
+def resolve(reference: str | os.PathLike[str], bundled: Mapping[str, Path] | None = None) -> Path:
+    """The file that `reference` stands for: a path, or else the name of one that plugins have `bundled`.
 
     Raises `DistillError` where there is none or it is not a regular file, naming near ones in the same folder.
     """
@@ -35,6 +36,8 @@ def resolve(reference: str | os.PathLike[str]) -> Path:
         there = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     except OSError as error:
         raise DistillError(f"{shown} cannot be looked up: {error.strerror}.") from error
-    near = difflib.get_close_matches(path.name, there, n=3)
+    if bundled and str(reference) in bundled:
+        return bundled[str(reference)]
+    near = difflib.get_close_matches(path.name, [*there, *(bundled or {})], n=3)
     hint = f" Near it: {', '.join(clean(n) for n in near)}." if near else " Give the path of a checkpoint (*.distill)."
     raise DistillError(f"{shown} does not exist.{hint}")

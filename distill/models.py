@@ -155,19 +155,28 @@ class PriorLearner(ABC):
 
     @abstractmethod
     def loss(self, batch: Any) -> torch.Tensor:
-        """What `batch` costs the network as it is, in nats a step: a number to descend."""
-
-    @abstractmethod
-    def bits(self, passage: Passage) -> NDArray[np.float64]:
-        """What each step of `passage` that counts costs in bits, level by level: `float64 [steps, levels]`."""
+        """What `batch` costs the network as it is, in nats a frame: a number to descend."""
 
     @abstractmethod
     def levels(self, codes: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
-        """`codes [steps, ...]` as `[any, levels]`, and how many codes a level has: for comparison with their counts."""
+        """`codes [steps, ...]` as frames, a code of each level: `[frames, levels]`; and how many codes a level has."""
 
     @abstractmethod
-    def contents(self, recordings: Sequence[Passage]) -> Mapping[str, Any]:
-        """What a checkpoint says of the prior: tensors and plain values, by key. `recordings` were learnt from."""
+    def bits(self, passage: Passage) -> NDArray[np.float64]:
+        """What the codes of `passage` that count cost in bits, each told by those before: `float64 [frames, levels]`.
+
+        Frames as `levels` gives them.
+        """
+
+    def settle(self, held_out: Sequence[Passage]) -> None:  # noqa: B027 - there may be nothing to settle
+        """Fit what few numbers are not learnt but fitted to codes that were held out; as this does, or nothing."""
+
+    @abstractmethod
+    def contents(self, recordings: Sequence[Passage], steps: int) -> Mapping[str, Any]:
+        """What a checkpoint says of the prior: tensors and plain values, by key.
+
+        `recordings` were learnt from, as they are and varied, in so many `steps`.
+        """
 
 
 class ModelLoader(ABC):
@@ -205,7 +214,7 @@ class ModelLoader(ABC):
         raise CheckpointError(f"{header.name} has no codes: {self.kind} models do not turn sound into codes.")
 
     def load_prior_learner(self, header: CheckpointHeader, device: str, seconds: float) -> PriorLearner:
-        """A prior for this model's codes, to be trained on so many `seconds` of sound.
+        """The prior of this model, to be trained on so many `seconds` of sound; a new one where it has none.
 
         Raises `CheckpointError` where the file does not hold what it should, or, as this does, where such models have
         no prior.

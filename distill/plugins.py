@@ -20,16 +20,13 @@ import pluggy
 
 from distill import checkpoint, hookspecs
 from distill.checkpoint import CheckpointHeader
+from distill.declarations import HOST, BreachError, Declared, accept, check_command, words
 from distill.errors import INTERRUPTIONS, CheckpointError, traceback_wanted
 from distill.hookspecs import GROUP, PLUGIN_API
 from distill.models import ModelLoader
 from distill.text import clean, describe, represent
 
-HOST = "distill"
-"""Who holds the names of the program's own options and commands, in messages."""
-
-_FLAG = re.compile(r"--?[A-Za-z][\w-]*")
-_COMMAND = re.compile(r"[A-Za-z][\w-]*")
+_MODEL = re.compile(r"[a-z][a-z0-9-]*")
 
 
 @dataclass(frozen=True)
@@ -40,18 +37,6 @@ class ClaimedType:
     model_type: str | None
     loader: str
     kind: str
-
-
-@dataclass(frozen=True)
-class Declared:
-    """What a plugin's models understand in `distill generate`.
-
-    `options` are on the command line. `defaults`, by parameter name, are the plugin's own, also those of options that
-    could not be put there.
-    """
-
-    options: list[click.Option] = field(default_factory=list)
-    defaults: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -67,6 +52,7 @@ class Plugin:
     api: int | None = None
     hooks: list[str] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
+    models: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
     @property
@@ -79,10 +65,6 @@ class Plugin:
     def loads_from(self) -> str | None:
         """The `module` or `module:attribute` of the entry point; None where there is no such point."""
         return self.point.value if self.point is not None and self.point.pattern.match(self.point.value) else None
-
-
-class _BreachError(Exception):
-    """A plugin's breach of its contract, in words: what a report says in full."""
 
 
 class Plugins:
@@ -130,7 +112,7 @@ class Plugins:
         found = self._find(point.name, point)
         with self._isolated(found):
             if found.loads_from is None:
-                raise _BreachError(f"its entry point is {clean(point.value)!r}, not a module or module:attribute")
+                raise BreachError(f"its entry point is {clean(point.value)!r}, not a module or module:attribute")
             self._register(point.load(), found)
 
     def miss(self, name: str) -> None:
@@ -179,7 +161,7 @@ class Plugins:
         or that would be felt by the models of others, is reported and left out.
         """
         taken: dict[str, tuple[str, click.Parameter | None]] = {"-h": (HOST, None), "--help": (HOST, None)}
-        taken |= {word: (HOST, parameter) for parameter in own for word in _words(parameter)}
+        taken |= {word: (HOST, parameter) for parameter in own for word in words(parameter)}
         declared: dict[str, Declared] = {}
         for plugin, ask in self._implementations("generation_options"):
             offered: list[Any] = []
@@ -188,8 +170,27 @@ class Plugins:
             for option in offered:
                 accepted = declared.setdefault(plugin.name, Declared())
                 with self._isolated(plugin):
-                    _accept(option, taken, plugin.name, accepted)
+                    accept(option, taken, plugin.name, accepted)
         return declared
+
+    def bundled(self) -> dict[str, Path]:
+        """The checkpoints that plugins bring along, by name. A name in use stays with who has it."""
+        owners: dict[str, str] = {}
+        bundled: dict[str, Path] = {}
+        for plugin, ask in self._implementations("bundled_checkpoints"):
+            with self._isolated(plugin):
+                for name, path in (_of_kind(ask(), dict, "bundled_checkpoints") or {}).items():
+                    if not (isinstance(name, str) and _MODEL.fullmatch(name) and isinstance(path, Path)):
+                        raise BreachError(
+                            f"bundled_checkpoints has {clean(name)}: {clean(path)}, not a name and a Path"
+                        )
+                    if name in owners:
+                        self._report(plugin, f"the model {name} is {_whose(owners[name])}; this one is left out")
+                        continue
+                    owners[name] = plugin.name
+                    plugin.models.append(name)
+                    bundled[name] = path
+        return bundled
 
     def register_commands(self, cli: click.Group) -> dict[str, str]:
         """Let every plugin add its commands to `cli`; return which plugin brought each, by command name."""
@@ -199,7 +200,7 @@ class Plugins:
             with self._isolated(plugin):
                 ask(cli=brought)
                 for name, command in brought.commands.items():
-                    _check_command(name, command)
+                    check_command(name, command)
                     if name in owners:
                         self._report(plugin, f"the command {name} is {_whose(owners[name])}; this one is left out")
                         continue
@@ -212,10 +213,10 @@ class Plugins:
         """Add `plugin`, which was `found`; raises where the host cannot work with it."""
         if found.name in self._loaded:
             holder = self._loaded[found.name].distribution or "another"
-            raise _BreachError(f"the name is taken by the plugin of {holder}; this one is left out")
+            raise BreachError(f"the name is taken by the plugin of {holder}; this one is left out")
         twin = self._manager.get_name(plugin)
         if twin is not None:
-            raise _BreachError(f"it is the same module as plugin {twin}; this one is left out")
+            raise BreachError(f"it is the same module as plugin {twin}; this one is left out")
         api = _api(plugin)
         self._manager.register(plugin, found.name)
         found.api = api
@@ -252,7 +253,7 @@ class Plugins:
                 yield
         except (*INTERRUPTIONS, *lets_through):
             raise
-        except _BreachError as breach:
+        except BreachError as breach:
             self._report(plugin, str(breach))
         except BaseException as error:  # a stranger's code: whatever is wrong with it is not ours
             self._report(plugin, describe(error))
@@ -304,17 +305,17 @@ def _line(plugin: Plugin, error: str) -> str:
 def _of_kind(value: Any, kind: type, what: str) -> Any:
     """`value`, which must be None or of `kind`; `what` it is that came."""
     if value is not None and not isinstance(value, kind):
-        raise _BreachError(f"{what} gave a {type(value).__name__}, not a {kind.__name__}")
+        raise BreachError(f"{what} gave a {type(value).__name__}, not a {kind.__name__}")
     return value
 
 
 def _name(loader: ModelLoader, holders: Mapping[str, str]) -> str:
     """The name of `loader`; `holders` are the plugins whose loaders have a name already."""
     if not all(isinstance(getattr(loader, said, None), str) and getattr(loader, said) for said in ("name", "kind")):
-        raise _BreachError("its loader has no name or no kind")
+        raise BreachError("its loader has no name or no kind")
     if loader.name in holders:
         holder = holders[loader.name]
-        raise _BreachError(f"its loader is named {loader.name}, as plugin {holder}'s is; {holder}'s is used")
+        raise BreachError(f"its loader is named {loader.name}, as plugin {holder}'s is; {holder}'s is used")
     return loader.name
 
 
@@ -323,7 +324,7 @@ def _api(plugin: object) -> int:
     api = getattr(plugin, "PLUGIN_API", 1)
     if api != PLUGIN_API:
         helps = "Update distill" if isinstance(api, int) and api > PLUGIN_API else "Update the plugin"
-        raise _BreachError(
+        raise BreachError(
             f"it is written for plugin API {clean(represent(api), 20)}, this distill has {PLUGIN_API}. {helps}"
         )
     return PLUGIN_API
@@ -339,67 +340,14 @@ def _whose(holder: str) -> str:
     return "distill's own" if holder == HOST else f"plugin {holder}'s"
 
 
-def _words(parameter: click.Parameter) -> list[str]:
-    """All names under which `parameter` is known: in a callback and on the command line."""
-    return [str(parameter.name), *parameter.opts, *parameter.secondary_opts]
-
-
 def _claimed(pair: Any, claim: Callable[..., Any]) -> ClaimedType:
     """The kind of checkpoint that `pair`, version and model type, names, as `claim` answers for it."""
     try:
         version, model_type = pair
         header = CheckpointHeader(Path("any"), version, model_type)
     except (TypeError, ValueError):
-        raise _BreachError(f"claimed_types has {clean(pair)}, not (version, model_type)") from None
+        raise BreachError(f"claimed_types has {clean(pair)}, not (version, model_type)") from None
     loader = claim(header=header)
     if not isinstance(loader, ModelLoader):
-        raise _BreachError(f"claimed_types has {header}, which claim_checkpoint then does not claim")
+        raise BreachError(f"claimed_types has {header}, which claim_checkpoint then does not claim")
     return ClaimedType(version, model_type, clean(_name(loader, {})), clean(loader.kind))
-
-
-def _check_command(name: object, command: object) -> None:
-    """Raise where `command` cannot be one of the program's."""
-    if not isinstance(command, click.Command):
-        raise _BreachError(f"the command {name} is a {type(command).__name__}, not a Command")
-    if not (isinstance(name, str) and _COMMAND.fullmatch(name)):
-        raise _BreachError(f"the command {clean(name)!r} has no name that can be typed")
-    command.get_short_help_str()  # what breaks the help, breaks here
-
-
-def _accept(option: object, taken: dict[str, tuple[str, Any]], plugin: str, declared: Declared) -> None:
-    """Add `option` of `plugin` to what it `declared`, and its names to those `taken`.
-
-    Raises `_BreachError` where it cannot stand beside the others; then only its default is added.
-    """
-    if not isinstance(option, click.Option):
-        raise _BreachError(f"generation_options gave a {type(option).__name__}, not an Option")
-    flag, words = clean(option.opts[0]), _words(option)
-    if not all(_FLAG.fullmatch(word) for word in (*option.opts, *option.secondary_opts)):
-        raise _BreachError(f"{flag} is no flag: hyphens, letters and digits are allowed")
-    option.get_help_record(click.Context(click.Command("generate")))  # what breaks the help, breaks here
-    declared.defaults.setdefault(str(option.name), None)
-    if option.required or option.prompt or option.callback or option.is_eager or not option.expose_value:
-        raise _BreachError(f"{flag} is required, prompts, is eager or has a callback, which other models would feel")
-    if any(word in _words(earlier) for earlier in declared.options for word in words):
-        raise _BreachError(f"declares {flag} twice; the first is used")
-    declared.defaults[str(option.name)] = _default(option, flag)
-    holder, first = next((taken[word] for word in words if word in taken), (plugin, option))
-    if holder == HOST:
-        raise _BreachError(f"declares {flag}, a name that is distill's own; this one is left out")
-    if _declaration(first) != _declaration(option):
-        raise _BreachError(f"declares {flag} otherwise than plugin {holder}; {holder}'s is used")
-    taken |= dict.fromkeys(words, (holder, first))
-    declared.options.append(option)
-
-
-def _declaration(option: click.Option) -> dict[str, Any]:
-    """What of `option` must be alike for plugins to share it: all that click knows of it but the default."""
-    return {key: value for key, value in option.to_info_dict().items() if key != "default"}
-
-
-def _default(option: click.Option, flag: str) -> Any:
-    """The value of `option` where it is not given. Raises `_BreachError` where its own type refuses that."""
-    try:
-        return click.Command("generate", params=[option]).make_context("generate", []).params[str(option.name)]
-    except click.UsageError as error:
-        raise _BreachError(f"{flag} has a default that its type refuses: {error.format_message()}") from error

@@ -14,11 +14,11 @@ from distill.audio.files import read_back
 from distill.audio.formats import BEST_QUALITY, BIT_DEPTHS, FORMATS, MOST_COMPRESSION, output_format
 from distill.audio.space import MODES, WIDEST, Space
 from distill.checkpoint import CheckpointHeader
+from distill.declarations import Declared
 from distill.errors import DistillError, RequestError
 from distill.generation import Job
 from distill.options import Number
 from distill.output import LUFS, NORMALIZATIONS, Output, check_tags
-from distill.plugins import Declared
 from distill.record import Record, shown
 from distill.registry import Claim
 from distill.text import clean, file_stem

@@ -18,8 +18,9 @@ from click.core import ParameterSource
 from distill import library, options, registry, startup
 from distill.cli import output, running
 from distill.cli.messages import warn, warn_of_problems
+from distill.declarations import Declared
 from distill.devices import DEVICES, PRECISIONS
-from distill.plugins import Declared, Plugins
+from distill.plugins import Plugins
 
 MAX_SEED = 2**63 - 1
 
@@ -104,7 +105,7 @@ def _generate_to(results: TextIO | None, plugins: Plugins, brought: dict[str, De
                  loader: str | None, quiet: bool, seed: int | None, json: bool, stats: bool,
                  **values: Any) -> None:  # fmt: skip
     try:
-        header = registry.identify(plugins, library.resolve(model))
+        header = registry.identify(plugins, library.resolve(model, plugins.bundled()))
         claim = registry.claim(plugins, header, loader)
     finally:
         warn_of_problems(plugins)

@@ -9,7 +9,8 @@ import click
 
 from distill import outputs, startup
 from distill.cli.generate import own_parameters
-from distill.plugins import ClaimedType, Declared, Plugin, Plugins
+from distill.declarations import Declared
+from distill.plugins import ClaimedType, Plugin, Plugins
 from distill.text import clean
 
 NAME = "plugins"
@@ -32,6 +33,7 @@ def command(plugins: Plugins) -> click.Command:
 def _list(plugins: Plugins, json: bool, times: bool) -> None:
     claimed = plugins.claimed_types()
     declared = plugins.generation_options(own_parameters())
+    plugins.bundled()
     described = []
     for plugin in plugins.found:
         name = plugin.name if plugin.api is not None else ""  # one that did not load may have the name of another
@@ -54,6 +56,7 @@ def _describe(plugin: Plugin, claimed: list[ClaimedType], declared: Declared, ti
         "claims": [asdict(one) for one in claimed],
         "options": [option.opts[0] for option in declared.options],
         "commands": plugin.commands,
+        "models": plugin.models,
         "errors": plugin.errors,
     }
     if times:
@@ -72,6 +75,7 @@ def _show(described: dict[str, Any]) -> str:
         *([("reads", "files of its own format")] if "read_header" in described["hooks"] else []),
         ("options", ", ".join(described["options"])),
         ("commands", ", ".join(described["commands"])),
+        ("models", ", ".join(described["models"])),
         ("startup", _cost(described["startup"]) if "startup" in described else ""),
         *(("error", error) for error in described["errors"]),
     ]

@@ -15,8 +15,9 @@ from distill.checkpoint import CheckpointHeader
 from distill.cli.generate import own_parameters
 from distill.cli.messages import warn, warn_of_problems
 from distill.cli.output import STDOUT
+from distill.declarations import Declared
 from distill.errors import DistillError, RequestError
-from distill.plugins import Declared, Plugins
+from distill.plugins import Plugins
 from distill.text import clean
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def _again(
     plugins: Plugins, record: Record, model: str | None, folder: Path, quiet: bool
 ) -> tuple[str, bool, list[str]]:
     """Make the file of `record` in `folder`; its path, whether its sound is the same, and what has changed since."""
-    path = _found(record.model, "--model") if model is None else library.resolve(model)
+    path = _found(record.model, "--model") if model is None else library.resolve(model, plugins.bundled())
     try:
         claim = registry.claim(plugins, registry.identify(plugins, path), record.loader)
         others = [_other(plugins, other) for other in record.other_models]

@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from distill import registry, startup
 from distill.checkpoint import CheckpointHeader
 from distill.cli.generate import own_parameters
+from distill.declarations import Declared
 from distill.hookspecs import GROUP
 from distill.models import GenerationRequest, GenerativeModel
-from distill.plugins import Declared, Plugins
+from distill.plugins import Plugins
 from distill.registry import Claim
 
 Checkpoint = str | Path | Callable[[Path], Path]

@@ -144,7 +144,7 @@ def _empty(recording: Path) -> DistillError:
 
 
 def _claim(plugins: Plugins, model: str, loader: str | None) -> Claim:
-    return registry.claim(plugins, registry.identify(plugins, library.resolve(model)), loader)
+    return registry.claim(plugins, registry.identify(plugins, library.resolve(model, plugins.bundled())), loader)
 
 
 def _tokenizer(claim: Claim, device: str) -> Tokenizer:

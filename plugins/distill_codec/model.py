@@ -90,7 +90,8 @@ class CodecModel(GenerativeModel):
 
     def _kept(self, options: Mapping[str, Any]) -> int:
         """How many frames of the prompt the file begins with."""
-        return round(options.get("prompt_seconds", 0.0) * self.sample_rate / self._frame_length)
+        seconds = float(options.get("prompt_seconds", 0.0))
+        return round(seconds * self.sample_rate / self._frame_length)
 
     def _chunks(
         self, request: GenerationRequest, group: Group, row: Row, kept: NDArray[np.int64]

@@ -68,14 +68,21 @@ class NoveltyIndex:
         found: list[dict[int, Hashes]] = []
         for name in ("whole", "coarse"):
             one = config.get(name)
-            tensors = [one.get(str(order)) if isinstance(one, Mapping) else None for order in ORDERS]
-            for tensor in tensors:
-                fit = isinstance(tensor, torch.Tensor) and tensor.dtype == torch.int32 and tensor.dim() == 1
-                if not fit or not tensor.is_contiguous() or len(tensor) > MOST_FRAMES:
-                    raise CheckpointError("The checkpoint's novelty index is damaged.")
-            hashes = (tensor.numpy().view(np.uint32) for tensor in tensors if tensor is not None)
-            found.append({order: np.sort(one) for order, one in zip(ORDERS, hashes, strict=True)})
+            if not isinstance(one, Mapping):
+                raise CheckpointError("The checkpoint's novelty index is damaged.")
+            found.append({order: np.sort(_read(one.get(str(order)))) for order in ORDERS})
         return cls(*found)
+
+
+def _read(tensor: object) -> Hashes:
+    """The hashes in a checkpoint's `tensor`. Raises `CheckpointError` where it is none of hashes."""
+    if (
+        not isinstance(tensor, torch.Tensor) or tensor.dtype != torch.int32 or tensor.dim() != 1
+        or not tensor.is_contiguous() or len(tensor) > MOST_FRAMES
+    ):  # fmt: skip
+        raise CheckpointError("The checkpoint's novelty index is damaged.")
+    hashes: Hashes = tensor.numpy().view(np.uint32)
+    return hashes
 
 
 _NONE = np.zeros(0, np.uint32)
@@ -112,7 +119,8 @@ def _stands(hashes: Hashes, index: Hashes) -> NDArray[np.bool_]:
     if not len(index):
         return np.zeros(hashes.shape, bool)
     where = np.searchsorted(index, hashes).clip(max=len(index) - 1)
-    return index[where] == hashes
+    found: NDArray[np.bool_] = index[where] == hashes
+    return found
 
 
 class Copies:

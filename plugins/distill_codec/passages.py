@@ -113,7 +113,8 @@ def _odds(passages: Sequence[Passage], pieces: int, near: int) -> NDArray[np.flo
     for kind, share in zip(kinds, shares, strict=True):
         if len(kind):
             kind *= share / kind.sum()
-    return odds / odds.sum()
+    odds /= odds.sum()
+    return odds
 
 
 def _pieces(stretch: Stretch, sample_rate: int) -> Iterator[Stretch]:
@@ -134,7 +135,7 @@ def _varied(corpus: Corpus, pieces: Sequence[Stretch], copy: _Copy, seed: int) -
     wave, semitones = _played(wave, corpus.sample_rate, most, rng)
     variation = abs(semitones) / FAR_SEMITONES
     if not copy.is_near and rng.random() < MIXED:
-        other, _ = _played(corpus.of(pieces[rng.integers(len(pieces))]), corpus.sample_rate, most, rng)
+        other, _ = _played(corpus.of(pieces[int(rng.integers(len(pieces)))]), corpus.sample_rate, most, rng)
         length = min(wave.shape[1], other.shape[1])
         at = int(rng.integers(wave.shape[1] - length + 1))
         wave[:, at : at + length] += _gain(rng, *MIXED_DB) * other[:, :length]
@@ -174,6 +175,14 @@ def _held_out(tokenizer: Tokenizer, corpus: Corpus, stretches: Sequence[Stretch]
             ends = stop == recording.start + recording.samples
             if (first := -(-before // step)) < len(codes):
                 yield Passage(codes, start == recording.start, ends, HELD_OUT_VARIATION, first)
+
+
+def halved(held_out: Sequence[Passage]) -> tuple[list[Passage], list[Passage]]:
+    """`held_out` in two halves, with all shifts of a sound in the same one."""
+    halves: tuple[list[Passage], list[Passage]] = [], []
+    for number in range(0, len(held_out), SHIFTS):
+        halves[number // SHIFTS % 2].extend(held_out[number : number + SHIFTS])
+    return halves
 
 
 def _codes(tokenizer: Tokenizer, wave: Wave) -> NDArray[np.int64]:

@@ -11,7 +11,8 @@ are near from the first step on, and there is little to learn by heart.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +23,8 @@ from distill_codec.prior_shape import PriorShape
 
 EXPANSION = 4
 """How much wider than the rest the middle of a layer is."""
+RARE = -5.0
+"""The logit of an end, to begin with."""
 
 
 class Layer(nn.Module):
@@ -75,6 +78,9 @@ class Level(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.last_norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, codes)
+        with torch.no_grad():
+            self.head.weight.mul_(0.1)
+            self.head.bias.zero_()
 
     def forward(self, hidden: Tensor, known: Tensor) -> Tensor:
         """Logits `[..., codes]` for `hidden [..., width]` and what is `known [..., 2 * latent_dim]`."""
@@ -90,6 +96,7 @@ class Prior(nn.Module):
     A recording is a row of frames after a start; where it ends, the coarsest level has the code `end`, one more than
     the codebook holds, and another may start. `variation`, 0 to 1, says how far what is said was varied from the
     recordings: as they are, up to transposed and mixed (Karras et al., arXiv 2206.00364, condition on augmentation).
+    The further, the less sure it is of itself: by `certainty`, which is 1 for what it knows by training.
     """
 
     def __init__(self, shape: PriorShape, codebooks: Tensor, dropout: float = 0.0) -> None:
@@ -100,28 +107,34 @@ class Prior(nn.Module):
         self.latent = nn.Linear(latent_dim, shape.width)
         self.start = nn.Parameter(torch.zeros(shape.width))
         self.variation = nn.Parameter(torch.zeros(shape.width))
-        self.layers = nn.ModuleList([Layer(shape, dropout) for _ in range(shape.layers)])
+        self.layers = cast("Sequence[Layer]", nn.ModuleList([Layer(shape, dropout) for _ in range(shape.layers)]))
         self.norm = nn.LayerNorm(shape.width)
-        self.levels = nn.ModuleList([
-            Level(shape.width, latent_dim, self.end + (level == 0), dropout) for level in range(self.quantizers)
-        ])  # fmt: skip
+        codes = [self.end + 1] + [self.end] * (self.quantizers - 1)
+        levels = [Level(shape.width, latent_dim, number, dropout) for number in codes]
+        self.levels = cast("Sequence[Level]", nn.ModuleList(levels))
+        with torch.no_grad():
+            self.levels[0].head.bias[self.end] = RARE
+        self.register_buffer("certainty", torch.ones(self.quantizers))
+        self.certainty: Tensor
         self.register_buffer("codebooks", codebooks, persistent=False)
         self.codebooks: Tensor
         self.register_buffer("scales", None, persistent=False)
         self.scales: Tensor
         self.register_buffer("scale", None, persistent=False)
         self.scale: Tensor
+        self.register_buffer("entries", None, persistent=False)
+        self.entries: Tensor
         self.set_codebooks(codebooks)
 
     @classmethod
-    def load(cls, tensors: dict[str, Tensor], config: dict[str, Any], codebooks: Tensor) -> Prior:
+    def load(cls, tensors: dict[str, Tensor], config: dict[str, Any], codebooks: Tensor, dropout: float = 0.0) -> Prior:
         """The prior of a checkpoint's `prior_state_dict` and `prior_config`, on the CPU.
 
         Raises `CheckpointError` naming a setting out of range, or a tensor that is missing, surplus or misshapen.
         """
         shape = PriorShape.from_config(config)
         with torch.device("meta"):  # so that sizes are compared with the file's before anything is allocated
-            network = cls(shape, torch.empty(codebooks.shape))
+            network = cls(shape, torch.empty(codebooks.shape), dropout)
         load_weights(network, tensors, "prior")
         network.set_codebooks(codebooks)
         return network
@@ -131,6 +144,7 @@ class Prior(nn.Module):
         self.codebooks = codebooks
         self.scales = codebooks.flatten(1).std(dim=1).clamp(min=1e-6)
         self.scale = self.scales.square().sum().sqrt()
+        self.entries = codebooks / self.scales[:, None, None]
 
     def forward(self, before: Tensor, now: Tensor, starts: Tensor, segments: Tensor, variation: Tensor) -> list[Tensor]:
         """Logits `[batch, frames, codes]` of each level, for each frame given those before it in its segment.
@@ -139,18 +153,19 @@ class Prior(nn.Module):
         [batch, frames]` are true where a recording starts; `segments int64` and `variation`, of that shape, say of each
         frame to which recording it belongs, and how varied it is.
         """
-        hidden = self.hidden(before, starts, segments, variation)
-        logits = []
-        latent = torch.zeros_like(self.codebooks[0, 0])
-        last = latent
-        for number, level in enumerate(self.levels):
-            logits.append(level(hidden, self.known(latent.expand(*now.shape[:2], -1), last.expand(*now.shape[:2], -1))))
-            last, latent = self.add(number, now[..., number], latent)
-        return logits
+        heard = self.heard(before, starts)
+        frame = Frame(self, self.hidden(heard, starts, segments, variation), variation)
+        return [frame.next(now[..., number]) for number in range(self.quantizers)]
 
-    def hidden(self, before: Tensor, starts: Tensor, segments: Tensor, variation: Tensor) -> Tensor:
-        """What the transformer says of each frame, `[batch, frames, width]`; `before` are the codes one frame back."""
-        x = self.dropout(self.embed(before, starts, variation))
+    def heard(self, before: Tensor, starts: Tensor) -> Tensor:
+        """The latents `[..., latent_dim]` of the frames `before`, at scale 1; nothing where a recording starts."""
+        levels = torch.arange(self.quantizers, device=before.device)
+        latents = self.codebooks[levels, before].sum(dim=-2) / self.scale
+        return latents.masked_fill(starts[..., None], 0.0)
+
+    def hidden(self, heard: Tensor, starts: Tensor, segments: Tensor, variation: Tensor) -> Tensor:
+        """What the transformer says of each frame, `[batch, frames, width]`, having `heard` the one before."""
+        x = self.dropout(self.embed(heard, starts, variation))
         time = torch.arange(x.shape[1], device=x.device)
         back = time[:, None] - time
         masked = ((back < 0) | (back >= self.shape.window)) | (segments[:, :, None] != segments[:, None, :])
@@ -160,20 +175,44 @@ class Prior(nn.Module):
         out: Tensor = self.norm(x)
         return out
 
-    def embed(self, before: Tensor, starts: Tensor, variation: Tensor) -> Tensor:
+    def embed(self, heard: Tensor, starts: Tensor, variation: Tensor) -> Tensor:
         """What goes into the transformer, `[..., width]`."""
-        levels = torch.arange(self.quantizers, device=before.device)
-        x = self.latent(self.codebooks[levels, before].sum(dim=-2) / self.scale)
-        return torch.where(starts[..., None], self.start, x) + variation[..., None] * self.variation
+        x = self.latent(heard) + starts[..., None] * self.start
+        out: Tensor = x + variation[..., None] * self.variation
+        return out
 
-    def known(self, latent: Tensor, last: Tensor) -> Tensor:
-        """What a level is told of those before it: the `latent [..., latent_dim]` so far, and their `last` entry."""
-        return torch.cat([latent / self.scale, last], dim=-1)
 
-    def add(self, level: int, codes: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
-        """The entries of `codes [...]` at a `level`, at scale 1, and `latent` with them added. Of an end, any."""
-        entry = self.codebooks[level][codes.clamp(max=self.end - 1)]
-        return entry / self.scales[level], latent + entry
+class Frame:
+    """The levels of frames, one after the other: for each its logits, and then its codes, which the next is told.
+
+    `hidden [..., width]` is what the transformer says of the frames.
+    """
+
+    def __init__(self, prior: Prior, hidden: Tensor, variation: Tensor) -> None:
+        self._prior, self._hidden = prior, hidden
+        self._unsure = variation[..., None]
+        self._latent = self._last = hidden.new_zeros(*hidden.shape[:-1], prior.codebooks.shape[-1])
+        self._level = 0
+
+    def logits(self) -> Tensor:
+        """Of the level that is next, `[..., codes]`."""
+        prior, number = self._prior, self._level
+        known = torch.cat([self._latent / prior.scale, self._last], dim=-1)
+        logits: Tensor = prior.levels[number](self._hidden, known)
+        return logits * (1 - self._unsure * (1 - prior.certainty[number]))
+
+    def add(self, codes: Tensor) -> None:
+        """Go on to the next level, `codes [...]` being those of this one. What an end is followed by is not told."""
+        within = codes.clamp(max=self._prior.end - 1)
+        self._last = self._prior.entries[self._level][within]
+        self._latent = self._latent + self._prior.codebooks[self._level][within]
+        self._level += 1
+
+    def next(self, codes: Tensor) -> Tensor:
+        """The logits of a level whose `codes` are known, and on to the next."""
+        logits = self.logits()
+        self.add(codes)
+        return logits
 
 
 class Stream:
@@ -187,8 +226,8 @@ class Stream:
         self._time = 0
         self._age = torch.zeros(rows, dtype=torch.int64, device=prior.start.device)
 
-    def next(self, before: Tensor, starts: Tensor, variation: Tensor) -> Tensor:
-        """What the transformer says of the next frame, `[rows, width]`.
+    def next(self, before: Tensor, starts: Tensor, variation: Tensor) -> Frame:
+        """The next frame of each row.
 
         `before int64 [rows, num_quantizers]` is the frame before. Where `starts bool [rows]` is true, a recording
         starts, and what was before is forgotten.
@@ -199,12 +238,12 @@ class Stream:
         self._age = torch.where(starts, 0, self._age + 1)
         back = (slot - torch.arange(window, device=before.device)) % window
         unseen = (back > self._age[:, None])[:, None, None]
-        x = prior.embed(before, starts, variation)
+        heard = prior.heard(before, starts)
+        x = prior.embed(heard, starts, variation)
         for layer, past in zip(prior.layers, self._pasts, strict=True):
             query, *both = layer.projected(x[:, None]).unbind(0)
             past[0, :, :, slot], past[1, :, :, slot] = both[0][:, :, 0], both[1][:, :, 0]
             scores = query @ past[0].mT * query.shape[-1] ** -0.5 + layer.nearness[:, back][:, None]
             odds = scores.masked_fill(unseen, -torch.inf).softmax(dim=-1)
             x = layer.fed(x, (odds @ past[1]).reshape(self.rows, -1))
-        out: Tensor = prior.norm(x)
-        return out
+        return Frame(prior, prior.norm(x), variation)

@@ -21,6 +21,10 @@ from distill_codec.prior_shape import PriorShape
 from distill_codec.tokenizer import CodecTokenizer
 
 DROPOUT = 0.2
+SMOOTHING = 0.1
+"""Of what is wanted at all levels but the coarsest, the share that is spread over all codes."""
+CERTAINTIES = tuple(number / 20 for number in range(4, 21))
+"""Those tried."""
 ROWS, ROW_FRAMES = 8, 256
 """A batch."""
 LONGER = 20 * 60
@@ -41,20 +45,25 @@ class Batch(NamedTuple):
 
 
 class CodecPriorLearner(PriorLearner):
-    """A prior for a codec, to begin with as good as knowing how often each code of each level comes."""
+    """The prior of a codec."""
 
-    def __init__(self, codec: Codec, shape: PriorShape, device: str) -> None:
+    def __init__(self, codec: Codec, prior: Prior, device: str) -> None:
         self.tokenizer = CodecTokenizer(codec, device)
-        self.network: Prior = Prior(shape, codec.codebooks, DROPOUT).to(device)
+        self.network: Prior = prior.to(device)
         self._device = device
 
     @classmethod
     def load(cls, header: CheckpointHeader, device: str, seconds: float) -> CodecPriorLearner:
-        """A new prior for the codec of a checkpoint."""
+        """The prior of a checkpoint, or a new one for its codec."""
         contents = load_contents(header)
         codec = Codec.load(section(contents, "model_state_dict"), section(contents, "codec_config"))
+        if header.fields.get("has_prior"):
+            prior = Prior.load(
+                section(contents, "prior_state_dict"), section(contents, "prior_config"), codec.codebooks, DROPOUT
+            )
+            return cls(codec, prior.requires_grad_(True), device)
         width = 128 if codec.shape.width < SMALL_CODEC else 160 if seconds < LONGER else 320
-        return cls(codec, PriorShape(width=width, heads=width // 32), device)
+        return cls(codec, Prior(PriorShape(width=width, heads=width // 32), codec.codebooks, DROPOUT), device)
 
     def batch(self, passages: Sequence[Passage], odds: NDArray[np.float64], rng: np.random.Generator) -> Batch:
         rows = [self._row(passages, odds, rng) for _ in range(ROWS)]
@@ -94,28 +103,49 @@ class CodecPriorLearner(PriorLearner):
         batch = Batch(*(tensor.to(self._device) for tensor in batch))
         logits = self.network(*batch[:-1])
         costs = [
-            F.cross_entropy(level.flatten(0, 1), batch.wanted[..., number].flatten(), reduction="sum")
+            F.cross_entropy(
+                level.flatten(0, 1),
+                batch.wanted[..., number].flatten(),
+                reduction="sum",
+                label_smoothing=SMOOTHING if number else 0.0,
+            )
             for number, level in enumerate(logits)
         ]
         return torch.stack(costs).sum() / (batch.wanted[..., 0] >= 0).sum()
 
+    def settle(self, held_out: Sequence[Passage]) -> None:
+        costs = sum(self._costs(one, CERTAINTIES).sum(dim=1) for one in held_out)
+        if isinstance(costs, Tensor):  # [certainties, levels]
+            best = torch.tensor(CERTAINTIES)[costs.argmin(dim=0).cpu()]
+            self.network.certainty.copy_(best)
+
     def bits(self, passage: Passage) -> NDArray[np.float64]:
-        stop = len(passage.codes)
+        [costs] = self._costs(passage, (None,))
+        found: NDArray[np.float64] = costs.double().cpu().numpy() / math.log(2)
+        return found
+
+    def _costs(self, passage: Passage, certainties: Sequence[float | None]) -> Tensor:
+        """What frames of `passage` that count cost in nats, `[certainties, frames, levels]`; None is as it is."""
         first = max(0, passage.first - 2 * self.network.shape.window)
-        parts = self._part(passage, first, stop, 0)
+        parts = self._part(passage, first, len(passage.codes), 0)
         *shown, wanted = (torch.from_numpy(one).to(self._device)[None] for one in parts)
         self.network.eval()
         with torch.inference_mode():
             logits = self.network(*shown)
-            costs = [F.cross_entropy(level[0], wanted[0, :, number], reduction="none")
-                     for number, level in enumerate(logits)]  # fmt: skip
-        found: NDArray[np.float64] = torch.stack(costs, dim=-1).double().cpu().numpy() / math.log(2)
-        return found[passage.first - first :]
+            return torch.stack([
+                torch.stack([self._cost(number, level, wanted, one) for number, level in enumerate(logits)], dim=-1)
+                for one in certainties
+            ])[:, passage.first - first :]  # fmt: skip
+
+    def _cost(self, number: int, logits: Tensor, wanted: Tensor, certainty: float | None) -> Tensor:
+        """What a level's codes cost `[frames]` by logits `[1, frames, codes]`, were its certainty another."""
+        scale = 1.0 if certainty is None else certainty / self.network.certainty[number]
+        return F.cross_entropy(logits[0] * scale, wanted[0, :, number], reduction="none")
 
     def levels(self, codes: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
         return codes, self.network.end
 
-    def contents(self, recordings: Sequence[Passage]) -> Mapping[str, Any]:
+    def contents(self, recordings: Sequence[Passage], steps: int) -> Mapping[str, Any]:
         tensors = {name: tensor.detach().cpu().clone() for name, tensor in self.network.state_dict().items()}
         return {
             "prior_config": self.network.shape.config(),

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from distill import GenerationRequest
 from distill.cli.generate import own_parameters
-from distill.plugins import Declared, Plugins
+from distill.declarations import Declared
+from distill.plugins import Plugins
 from distill.registry import Claim
 from distill.text import clean
 from distill_codec import report

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from distill import PriorLearner
+from distill import Passage, PriorLearner
 from distill.checkpoint import whole_number
 from distill.concurrency import in_order
 from distill.errors import CheckpointError, DistillError, NotFiniteError
@@ -28,7 +28,7 @@ from distill.seeding import stream
 from distill_codec import checkpoints
 from distill_codec.interruption import Interruption
 from distill_codec.pace import Pace
-from distill_codec.passages import Material
+from distill_codec.passages import Material, halved
 from distill_codec.trainer import BETAS, LARGEST_GRADIENT, load_optimizer
 
 SAVE_SECONDS = 45
@@ -46,13 +46,17 @@ MEMORISED = 0.03
 
 @dataclass(frozen=True)
 class PriorSettings:
-    """What a training is asked for: `minutes`, or `steps`, the other is None. All chance comes from `seed`."""
+    """What a training is asked for: `minutes`, or `steps`, the other is None.
+
+    What is held out is chosen by `split_seed`; all other chance comes from `seed`.
+    """
 
     minutes: float | None
     steps: int | None
     hold_out: float = 0.1
     augmentation: bool = True
     seed: int = 0
+    split_seed: int = 0
 
     def config(self) -> dict[str, Any]:
         """What a checkpoint says of these settings: plain values."""
@@ -62,6 +66,7 @@ class PriorSettings:
     def from_config(cls, config: Mapping[str, Any]) -> PriorSettings:
         """The settings in a training's file. Raises `CheckpointError` where they are none, `TypeError` among others."""
         whole_number(config, "seed", 2**64, 0)
+        whole_number(config, "split_seed", 2**64, 0)
         if not 0 <= config["hold_out"] <= 0.5:
             raise CheckpointError("The training's settings are out of range.")
         return cls(**config)
@@ -112,15 +117,15 @@ class PriorTraining:
     """
 
     def __init__(
-        self, settings: PriorSettings, learner: PriorLearner, material: Material, path: Path, identity: str,
-        fingerprint: str, saved: Mapping[str, Any] | None = None,
+        self, settings: PriorSettings, learner: PriorLearner, material: Material, path: Path, fingerprint: str,
+        saved: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
         """Begin, or go on from what `save` saved.
 
         Raises `DistillError` where the recordings are not what they were; where it is damaged, many kinds.
         """
         self.settings, self.learner, self.material = settings, learner, material
-        self.path, self.identity = path, identity
+        self.path = path
         self.pace = Pace(settings.steps, settings.minutes)
         self.history = PriorHistory()
         self.steps = 0
@@ -207,7 +212,7 @@ class PriorTraining:
             self._best = {name: tensor.clone() for name, tensor in self._averaged.items()}
             return
         with _borrowed(self._network, self._averaged):
-            bits = held_out_bits(self.learner, self.material)
+            bits = held_out_bits(self.learner, self.material.held_out)
         self.history.steps.append(self.steps)
         self.history.held_out.append(bits.tolist())
         if self.history.best == len(self.history.steps) - 1:
@@ -217,12 +222,13 @@ class PriorTraining:
         """The learner with what is to be kept, in eval mode; it trains no further."""
         self._network.load_state_dict(self._best)
         self._network.eval()
+        self.learner.settle(self.material.held_out)
         return self.learner
 
     def save(self) -> None:
         """Save what is needed to go on."""
         checkpoints.save_training(self.path, {
-            "identity": self.identity, "settings": self.settings.config(), "corpus": self._fingerprint,
+            "settings": self.settings.config(), "corpus": self._fingerprint,
             "steps": self.steps, "network": self._network.state_dict(), "averaged": self._averaged, "best": self._best,
             "optimizer": self._optimizer.state_dict(), "pace": vars(self.pace), "history": self.history.config(),
         })  # fmt: skip
@@ -263,9 +269,18 @@ def _optimizer(network: nn.Module) -> AdamW:
                  LEARNING_RATE, BETAS)  # fmt: skip
 
 
-def held_out_bits(learner: PriorLearner, material: Material) -> NDArray[np.float64]:
-    """What a step of held-out codes costs `learner` in bits, level by level: `[levels]`."""
-    return np.concatenate([learner.bits(passage) for passage in material.held_out]).mean(axis=0)
+def held_out_bits(learner: PriorLearner, held_out: Sequence[Passage]) -> NDArray[np.float64]:
+    """What a frame of held-out codes costs `learner` in bits, level by level: `[levels]`.
+
+    What is fitted to held-out codes is fitted to one half of them and measured on the other, both ways.
+    """
+    halves = halved(held_out)
+    found = []
+    for half, other in (halves, halves[::-1]):
+        learner.settle(other)
+        found += [learner.bits(one) for one in half]
+    bits: NDArray[np.float64] = np.concatenate(found).mean(axis=0)
+    return bits
 
 
 def unigram_bits(learner: PriorLearner, material: Material) -> NDArray[np.float64]:

@@ -21,7 +21,7 @@ from distill.devices import single_threaded
 from distill.sampling import odds
 from distill.seeding import stream
 from distill_codec.novelty import COMPARED, Copies, NoveltyIndex
-from distill_codec.prior import Prior, Stream
+from distill_codec.prior import Frame, Prior, Stream
 
 ROWS = 8
 """Fewer than four are computed by other kernels, with other bits in the same row; eight cost hardly more than one."""
@@ -125,22 +125,20 @@ class Group:
         heard = torch.from_numpy(self._prompt[-reach - 1 :]).to(self._device)
         for number, frame in enumerate(heard):
             if number or len(heard) == len(self._prompt):  # what came before the first may not be known
-                self._hidden()
+                self._frame()
             self._before, self._starts = frame.expand(ROWS, -1), torch.zeros_like(self._starts)
             self._copies.add(self._before.cpu().numpy(), np.ones(ROWS, bool), counted=False)
 
-    def _hidden(self) -> Tensor:
+    def _frame(self) -> Frame:
         return self._stream.next(self._before, self._starts, self._variation)
 
     def _step(self, uniforms: Tensor) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """A frame `[rows, num_quantizers]` for every row, or the end of a recording in its place: which rows ended."""
         prior, settings = self._prior, self._settings
-        hidden = self._hidden()
-        latent = hidden.new_zeros(ROWS, prior.codebooks.shape[-1])
-        last = latent
+        frame = self._frame()
         codes = torch.zeros_like(self._before)
-        for number, level in enumerate(prior.levels):
-            logits = level(hidden, prior.known(latent, last)).double().cpu()
+        for number in range(prior.quantizers):
+            logits = frame.logits().double().cpu()
             if number == 0:
                 logits[:, prior.end].masked_fill_(self._starts.cpu(), -1e9)  # nothing ends where it starts
             if settings.pull and number < COMPARED:
@@ -148,7 +146,7 @@ class Group:
                 logits[:, : prior.end] += settings.pull * torch.from_numpy(reach)
             allowed = odds(logits, settings.temperature, settings.top_k, settings.top_p, settings.min_p)
             codes[:, number] = allowed.draw(uniforms[:, number]).to(self._device)
-            last, latent = prior.add(number, codes[:, number], latent)
+            frame.add(codes[:, number])
         ended = codes[:, 0] == prior.end
         frames, over = codes.cpu().numpy(), ended.cpu().numpy()
         counted = ~over

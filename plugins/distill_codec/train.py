@@ -17,10 +17,12 @@ from typing import Any
 import click
 import torch
 
-from distill import outputs
+from distill import outputs, registry
+from distill.checkpoint import read_header
 from distill.errors import DistillError, NotFiniteError, Terminated
+from distill.plugins import Plugins
 from distill.text import clean
-from distill_codec import checkpoints, report
+from distill_codec import checkpoints, report, train_prior
 from distill_codec.corpus import Corpus, read, split
 from distill_codec.evaluation import Figures, evaluate
 from distill_codec.networks import Codec
@@ -50,25 +52,35 @@ class Asked:
     adversarial: bool
     seed: int
     device: str
+    size: str
+    prior: bool
+    prior_minutes: float | None
     json: bool
     quiet: bool
 
 
-def train(asked: Asked) -> None:
+def train(plugins: Plugins, asked: Asked) -> None:
     """Do what was `asked`. Raises `DistillError` for what cannot be; what is there by then stays."""
     files = Files.named(asked.name, asked.output_dir)
     outputs.prepare(asked.output_dir)
     together = processes(asked.device)
     with files.claimed() if together.rank == 0 else nullcontext():
-        _train(asked, files, together)
+        _train(plugins, asked, files, together)
 
 
-def _train(asked: Asked, files: Files, together: Alone) -> None:
+def _train(plugins: Plugins, asked: Asked, files: Files, together: Alone) -> None:
     tell = _Telling(asked.quiet, together.rank)
-    begun = _begun(asked, files)
-    channels = begun.shape.channels if begun else 1 + asked.stereo
+    done = _done(asked, files)
+    begun = None if done else _begun(asked, files)
+    channels = done.channels if done else begun.shape.channels if begun else 1 + asked.stereo
     corpus = read(asked.dataset, SAMPLE_RATE, channels, asked.output_dir, tell.reading)
     tell.corpus(corpus)
+    if done is not None:
+        if together.rank == 0:
+            prior = _go_on(plugins, asked, done.settings, corpus, files.model, together.device.type)
+            _print(asked, corpus, None, prior)
+            prior.end()
+        return
     training = _training(asked, files, begun, corpus, together)
     tell.plan(training)
     interrupted_by = training.run(tell.step)
@@ -79,13 +91,62 @@ def _train(asked: Asked, files: Files, together: Alone) -> None:
         tell.ending(interrupted_by is not None)
         figures, made = _finish(training, asked, files, replacing=begun is not None and files.model.exists())
         tell.figures(figures)
-        _print(asked, training, figures, made)
-        if interrupted_by is None:
-            files.training.unlink(missing_ok=True)
-        else:
+        trained = Trained(training, figures, made)
+        if interrupted_by is not None:
+            _print(asked, corpus, trained, None)
             tell.unfinished(training)
+            raise KeyboardInterrupt
+        files.training.unlink(missing_ok=True)
+        learnt: train_prior.Learnt | None = None
+        try:
+            if asked.prior:
+                learnt = _go_on(plugins, asked, training.settings, corpus, made[0], together.device.type)
+        finally:
+            _print(asked, corpus, trained, learnt)
+        if learnt is not None:
+            learnt.end()
     if interrupted_by is not None:
         raise KeyboardInterrupt
+
+
+@dataclass(frozen=True)
+class Done:
+    """A codec that was trained with `settings`, and has no prior yet."""
+
+    settings: TrainingSettings
+    channels: int
+
+
+def _done(asked: Asked, files: Files) -> Done | None:
+    """The codec that a training to be resumed has ended with, where it is the prior's training that was interrupted."""
+    if not asked.resume or not asked.prior or files.training.exists() or not files.model.exists():
+        return None
+    header = read_header(files.model)
+    if header is None or not Files.of_prior(files.model).training.exists():
+        return None
+    with damage_named(files.model):
+        return Done(
+            TrainingSettings.from_config(header.fields["training_config"]),
+            Shape.from_config(header.fields["codec_config"]).channels,
+        )
+
+
+def _go_on(
+    plugins: Plugins, asked: Asked, settings: TrainingSettings, corpus: Corpus, model: Path, device: str
+) -> train_prior.Learnt:
+    """Train the prior of a codec that is there, in `model`."""
+    claim = registry.claim(plugins, registry.identify(plugins, model))
+    files = Files.of_prior(model)
+    with files.claimed():
+        begun = train_prior.begun(files, asked.resume and files.training.exists())
+        wanted = train_prior.settings_for(
+            corpus, device, asked.prior_minutes or settings.minutes, None, settings.hold_out, settings.augmentation,
+            settings.seed, settings.seed,
+        )  # fmt: skip
+        tell = train_prior.PriorTelling(asked.quiet)
+        return train_prior.learn(
+            plugins, claim, corpus, wanted if begun is None else begun.settings, files, device, tell, begun
+        )
 
 
 @dataclass(frozen=True)
@@ -141,7 +202,7 @@ def _training(asked: Asked, files: Files, begun: Begun | None, corpus: Corpus, t
                 begun.settings, begun.shape, corpus, parts, files.training, begun.identity, together, begun.saved
             )  # fmt: skip
     device = together.device.type
-    sizes = sizes_for(corpus.seconds, corpus.channels, device)
+    sizes = sizes_for(corpus.seconds, corpus.channels, device, asked.size)
     settings = TrainingSettings(
         minutes=None if asked.epochs is not None else asked.minutes or minutes_for(corpus.seconds, device),
         epochs=asked.epochs, batch_size=sizes.batch_size, crop_frames=sizes.crop_frames, hold_out=asked.hold_out,
@@ -178,19 +239,36 @@ def _finish(training: Training, asked: Asked, files: Files, replacing: bool) -> 
     return figures, checkpoints.publish(files.model, saved, page, REPORT, replacing=replacing)
 
 
-def _print(asked: Asked, training: Training, figures: Figures, made: tuple[Path, Path]) -> None:
+@dataclass(frozen=True)
+class Trained:
+    """A codec's training, and what came of it: `made` are the paths of the model and its report."""
+
+    training: Training
+    figures: Figures
+    made: tuple[Path, Path]
+
+
+def _print(asked: Asked, corpus: Corpus, trained: Trained | None, learnt: train_prior.Learnt | None) -> None:
     """Print the results."""
-    model, page = made
-    if asked.json:
-        told = {
+    made = [] if trained is None else list(trained.made)
+    if learnt is not None and learnt.made is not None:
+        made += [path for path in learnt.made if path not in made]
+    if not asked.json:
+        for path in made:
+            click.echo(path)
+        return
+    told: dict[str, Any] = {"recordings": len(corpus.recordings), "skipped": [vars(one) for one in corpus.skipped]}
+    if trained is not None:
+        model, page = trained.made
+        training = trained.training
+        told |= {
             "model": str(model), "report": str(page), "steps": training.trainer.steps,
-            "seconds": round(training.pace.spent, 1), "figures": figures.config(),
-            "recordings": len(training.corpus.recordings),
-            "skipped": [vars(one) for one in training.corpus.skipped],
+            "seconds": round(training.pace.spent, 1), "figures": trained.figures.config(),
         }  # fmt: skip
-        click.echo(outputs.to_json(told), nl=False)
-    else:
-        click.echo(f"{model}\n{page}")
+    if learnt is not None and learnt.made is not None:
+        model, page = learnt.made
+        told |= {"model": str(model), "prior_report": str(page), "prior": learnt.config()}
+    click.echo(outputs.to_json(told), nl=False)
 
 
 class _Telling(Telling):

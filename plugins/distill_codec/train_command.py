@@ -1,4 +1,4 @@
-"""`distill train`: from a folder of recordings to a codec, with a report that says what it is worth."""
+"""`distill train`: from a folder of recordings to a model that generates, with reports that say what it is worth."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import click
 
 from distill import devices, options
 from distill.errors import RequestError
+from distill.plugins import Plugins
+from distill_codec.training_settings import SIZES
 
 MAX_SEED = 2**32 - 1
 
@@ -36,6 +38,14 @@ MAX_SEED = 2**32 - 1
                      help="Vary what is trained on: level, pitch with speed, and two sounds at once.  [default: on]"),
         click.Option(["--adversarial"], is_flag=True,
                      help="Train against a discriminator too: for GPUs. On a CPU it takes 30 times as long."),
+        click.Option(["--size"], type=click.Choice(SIZES), default="auto",
+                     help="small is for models to pass on: half the size, and a little further from the recordings.  "
+                     "[default auto]"),
+        click.Option(["--prior/--no-prior"], default=True,
+                     help="Go on to train a prior, which generates; without, 'distill train-prior' does it later.  "
+                     "[default: go on]"),
+        options.number("--prior-minutes", default=None, low=0.1, high=60 * 24 * 30, unit="minutes", metavar="M",
+                       default_means="default as long as the codec", help="How long to train the prior."),
         options.number("--seed", default=0, low=0, high=MAX_SEED, integer=True, help="All chance comes from it."),
         click.Option(["--device"], type=click.Choice(devices.DEVICES), default="auto",
                      help="What to compute on; auto is a GPU if there is one.  [default auto]"),
@@ -43,17 +53,20 @@ MAX_SEED = 2**32 - 1
         click.Option(["--quiet", "-q"], is_flag=True, help="No progress and no figures on stderr."),
     ],
 )  # fmt: skip
-def train(dataset: Path, name: str, output_dir: Path, minutes: float | None, epochs: int | None, resume: bool,
-          stereo: bool, hold_out: float, augmentation: bool, adversarial: bool, seed: int, device: str, json: bool,
-          quiet: bool) -> None:  # fmt: skip
-    """Train a codec on the recordings in DATASET.
+@click.pass_obj
+def train(plugins: Plugins, /, dataset: Path, name: str, output_dir: Path, minutes: float | None, epochs: int | None,
+          resume: bool, stereo: bool, hold_out: float, augmentation: bool, adversarial: bool, size: str, prior: bool,
+          prior_minutes: float | None, seed: int, device: str, json: bool, quiet: bool) -> None:  # fmt: skip
+    """Train a model on the recordings in DATASET, a folder.
 
-    DATASET is a folder. A codec turns sound like theirs into codes and back.
+    It is trained in two parts: a codec, which turns sound like theirs into codes and back, and then a prior, which
+    knows which codes come after which, and so generates.
 
     Recordings are WAV, FLAC, OGG, Opus, MP3 or AIFF of any rate and number of channels, in subfolders too. The model is
-    NAME.distill, and NAME-report.html says what it is worth, with sounds to compare; both paths are printed.
+    NAME.distill; NAME-report.html and NAME-prior-report.html say what it is worth, with sounds to compare. The paths
+    are printed.
 
-    Ctrl-C ends early and still saves both. A training is saved every 45 seconds, in NAME.training; one that was
+    Ctrl-C ends early and still saves them. A training is saved every 45 seconds, in NAME.training; one that was
     killed goes on with --resume. On several GPUs, of one machine or more: accelerate launch -m distill train ...
     """
     if minutes is not None and epochs is not None:
@@ -67,8 +80,8 @@ def train(dataset: Path, name: str, output_dir: Path, minutes: float | None, epo
 
         from distill_codec.train import Asked, train
 
-    train(Asked(dataset, name, output_dir, minutes, epochs, resume, stereo, hold_out, augmentation, adversarial, seed,
-                device, json, quiet))  # fmt: skip
+    train(plugins, Asked(dataset, name, output_dir, minutes, epochs, resume, stereo, hold_out, augmentation,
+                         adversarial, seed, device, size, prior, prior_minutes, json, quiet))  # fmt: skip
 
 
 def refuse_with_resume(kept: Collection[str]) -> None:

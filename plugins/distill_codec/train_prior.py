@@ -6,8 +6,8 @@ with its prior → report
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -60,7 +60,7 @@ class Asked:
 
 def train_prior(plugins: Plugins, asked: Asked) -> None:
     """Do what was `asked`. Raises `DistillError` for what cannot be; what is there by then stays."""
-    header = registry.identify(plugins, library.resolve(asked.model))
+    header = registry.identify(plugins, library.resolve(asked.model, plugins.bundled()))
     files = Files.of_prior(asked.output or header.path)
     claim = registry.claim(plugins, header, asked.loader)
     if asked.output is None and header.fields.get("has_prior"):
@@ -70,14 +70,16 @@ def train_prior(plugins: Plugins, asked: Asked) -> None:
     outputs.prepare(files.model.parent)
     device = devices.choose(asked.device)
     with files.claimed():
-        saved = _begun(files, asked.resume)
+        saved = begun(files, asked.resume)
         tell = PriorTelling(asked.quiet)
         with claim.breakage_named("loading"):
             tokenizer = claim.loader.load_tokenizer(header, device)
         corpus = read(asked.dataset, tokenizer.sample_rate, tokenizer.channels, files.model.parent, tell.reading)
         tell.corpus(corpus)
         settings = _settings(asked, header, corpus, device) if saved is None else saved.settings
-        learn(plugins, claim, corpus, settings, files, device, tell, saved, half=asked.half, json=asked.json)
+        learnt = learn(plugins, claim, corpus, settings, files, device, tell, saved, half=asked.half)
+    _print(asked.json, learnt)
+    learnt.end()
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class Begun:
     saved: Mapping[str, Any]
 
 
-def _begun(files: Files, resume: bool) -> Begun | None:
+def begun(files: Files, resume: bool) -> Begun | None:
     """The training to go on with, None to begin one. Raises `DistillError` where there is another."""
     shown = clean(str(files.training), 200)
     if not resume:
@@ -111,59 +113,85 @@ def _settings(asked: Asked, header: CheckpointHeader, corpus: Corpus, device: st
     share, seed = own.get("hold_out"), own.get("seed")
     fit = isinstance(share, float) and 0 <= share <= 0.5 and isinstance(seed, int) and seed >= 0
     hold_out = asked.hold_out if asked.hold_out is not None else share if fit and share is not None else HOLD_OUT
-    return settings_for(corpus, device, asked.minutes, asked.steps, hold_out, asked.augmentation, asked.seed)
+    return settings_for(
+        corpus, device, asked.minutes, asked.steps, hold_out, asked.augmentation, asked.seed,
+        seed if fit and seed is not None else asked.seed,
+    )  # fmt: skip
 
 
 def settings_for(
     corpus: Corpus, device: str, minutes: float | None, steps: int | None, hold_out: float, augmentation: bool,
-    seed: int,
+    seed: int, split_seed: int,
 ) -> PriorSettings:  # fmt: skip
     """The settings of a training on `corpus`, with as many minutes as suit it where nobody says."""
     if steps is None and minutes is None:
         minutes = minutes_for(corpus.seconds, device)
-    return PriorSettings(minutes, steps, hold_out, augmentation, seed)
+    return PriorSettings(minutes, steps, hold_out, augmentation, seed, split_seed)
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What came of a training: its `figures` and what it `made`, None where it ended before its first step."""
+
+    training: PriorTraining
+    figures: PriorFigures | None
+    made: tuple[Path, Path] | None
+    interrupted_by: Signals | None
+
+    def config(self) -> dict[str, Any]:
+        """What `--json` says of it."""
+        figures = None if self.figures is None else self.figures.config()
+        return {"steps": self.training.steps, "seconds": round(self.training.pace.spent, 1), "figures": figures}
+
+    def end(self) -> None:
+        """Raise `KeyboardInterrupt` or `Terminated` where one of them ended it early."""
+        if self.interrupted_by is not None:
+            raise Terminated if self.interrupted_by == Signals.SIGTERM else KeyboardInterrupt
 
 
 def learn(
-    plugins: Plugins, claim: Claim, corpus: Corpus, settings: PriorSettings, files: Files, device: str,
-    tell: PriorTelling, begun: Begun | None = None, *, half: bool, json: bool,
-) -> None:  # fmt: skip
+    plugins: Plugins,
+    claim: Claim,
+    corpus: Corpus,
+    settings: PriorSettings,
+    files: Files,
+    device: str,
+    tell: PriorTelling,
+    begun: Begun | None = None,
+    *,
+    half: bool = False,
+) -> Learnt:
     """Train a prior for the model of `claim` on `corpus`, and write `files`.
 
-    Raises `KeyboardInterrupt` or `Terminated` where that ended it early; what was learnt by then is saved.
+    Raises `KeyboardInterrupt` or `Terminated` where that ended it before its first step.
     """
-    header = claim.header
     with claim.breakage_named("loading"):
-        learner = claim.loader.load_prior_learner(header, device, corpus.seconds)
-    parts = split(corpus, settings.hold_out, settings.seed)
+        learner = claim.loader.load_prior_learner(claim.header, device, corpus.seconds)
+    parts = split(corpus, settings.hold_out, settings.split_seed)
     tell.plan(parts, corpus)
     interruption = Interruption()
-    with interruption.noted(), claim.breakage_named("encoding with"):
+    with interruption.noted(), closing(tell), claim.breakage_named("encoding with"):
         material = encode(
             learner.tokenizer, corpus, parts, settings.seed, settings.augmentation, tell.encoding, interruption.check
         )
-    tell.close()
-    identity = str(uuid.uuid4())
     with damage_named(files.training):
-        training = PriorTraining(settings, learner, material, files.training, identity, corpus.fingerprint,
-                                 None if begun is None else begun.saved)  # fmt: skip
+        training = PriorTraining(
+            settings, learner, material, files.training, corpus.fingerprint, None if begun is None else begun.saved
+        )
     tell.training(training, device)
-    interrupted_by = training.run(tell.step)
-    tell.close()
-    if interrupted_by == Signals.SIGTERM:
-        raise Terminated
-    if training.steps:
-        tell.ending(interrupted_by is not None)
-        figures = PriorFigures.of(training)
-        made = _finish(plugins, claim, corpus, parts, training, figures, files, half)
-        tell.figures(figures)
-        _print(json, training, figures, made)
-        if interrupted_by is None:
-            files.training.unlink(missing_ok=True)
-        else:
-            tell.unfinished(training)
-    if interrupted_by is not None:
-        raise KeyboardInterrupt
+    with closing(tell):
+        interrupted_by = training.run(tell.step)
+    if not training.steps or interrupted_by == Signals.SIGTERM:
+        return Learnt(training, None, None, interrupted_by)
+    tell.ending(interrupted_by is not None)
+    figures = PriorFigures.of(training)
+    made = _finish(plugins, claim, corpus, parts, training, figures, files, half)
+    tell.figures(figures)
+    if interrupted_by is None:
+        files.training.unlink(missing_ok=True)
+    else:
+        tell.unfinished(training)
+    return Learnt(training, figures, made, interrupted_by)
 
 
 def _finish(
@@ -173,7 +201,7 @@ def _finish(
     """Write the model with its prior, and the report; their paths."""
     learner = training.settled()
     contents = load_contents(claim.header)
-    learnt = dict(learner.contents(training.material.recordings))
+    learnt = dict(learner.contents(training.material.recordings, training.steps))
     metadata = {
         **learnt.pop("prior_metadata", {}),
         "training_date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -214,15 +242,13 @@ def _halved(tensors: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _print(json: bool, training: PriorTraining, figures: PriorFigures, made: tuple[Path, Path]) -> None:
+def _print(json: bool, learnt: Learnt) -> None:
     """Print the results."""
-    model, page = made
+    if learnt.made is None:
+        return
+    model, page = learnt.made
     if json:
-        told = {
-            "model": str(model), "report": str(page), "steps": training.steps,
-            "seconds": round(training.pace.spent, 1), "figures": figures.config(),
-        }  # fmt: skip
-        click.echo(outputs.to_json(told), nl=False)
+        click.echo(outputs.to_json({"model": str(model), "report": str(page), **learnt.config()}), nl=False)
     else:
         click.echo(f"{model}\n{page}")
 

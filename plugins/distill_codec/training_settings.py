@@ -55,14 +55,20 @@ class Sizes:
     crop_frames: int
 
 
-def sizes_for(seconds: float, channels: int, device: str) -> Sizes:
-    """The sizes that suit a corpus of so many `seconds` on a `device`.
+SIZES = ("auto", "small")
+SMALL_WIDTH = 176
+"""Half the parameters of the width that suits a CPU."""
+
+
+def sizes_for(seconds: float, channels: int, device: str, size: str = "auto") -> Sizes:
+    """The sizes that suit a corpus of so many `seconds` on a `device`, or a `size` of `SIZES`.
 
     On a CPU time is what limits a training, and a wider network is slower in the same measure; on a GPU it costs
     little. What little audio needs is not width (docs/decisions/codec.md).
     """
-    if device == "cpu":
-        return Sizes(Shape(channels=channels), batch_size=12, crop_frames=24)
+    if device == "cpu" or size == "small":
+        width = SMALL_WIDTH if size == "small" else Shape.width
+        return Sizes(Shape(channels=channels, width=width), batch_size=12, crop_frames=24)
     width = 384 if seconds < 20 * SECONDS_PER_MINUTE else 512
     return Sizes(Shape(channels=channels, width=width), batch_size=32, crop_frames=48)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from distill import CheckpointHeader, GenerativeModel, ModelLoader, Tokenizer, hookimpl, options
+from distill import CheckpointHeader, GenerativeModel, ModelLoader, PriorLearner, Tokenizer, hookimpl, options
 from distill.errors import CheckpointError
 
 PLUGIN_API = 1
@@ -32,6 +32,11 @@ class VqvaeLoader(ModelLoader):
         from distill_vqvae.tokenizer import VqvaeTokenizer
 
         return VqvaeTokenizer.load(header, device)
+
+    def load_prior_learner(self, header: CheckpointHeader, device: str, seconds: float) -> PriorLearner:
+        from distill_vqvae.prior_learner import VqvaePriorLearner
+
+        return VqvaePriorLearner.load(header, device)
 
 
 @hookimpl

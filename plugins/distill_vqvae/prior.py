@@ -61,33 +61,8 @@ class Prior:
         quantizers: int,
         positions: int,
     ) -> Prior:
-        """The prior of a checkpoint's `prior_state_dict` and `prior_config`, on the CPU.
-
-        `vocabulary`, `quantizers` and `positions` are the VQ-VAE's, whose codes the prior must cover one by one.
-        """
-        width = whole_number(config, "hidden_size", 2**14)
-        heads = whole_number(config, "num_heads", width)
-        layers = whole_number(config, "num_layers", 1024)
-        length = whole_number(config, "seq_len")
-        found = whole_number(config, "num_quantizers", 64)
-        if length != positions * quantizers or found != quantizers:
-            raise CheckpointError(
-                f"The checkpoint's prior is for {found} levels in {length} codes; "
-                f"its VQ-VAE has {quantizers} levels at each of {positions} positions."
-            )
-        if width % heads:
-            raise CheckpointError(f"The checkpoint's prior has {heads} heads, which do not divide its width {width}.")
-        with torch.device("meta"):
-            network = PriorNetwork(
-                vocabulary=vocabulary,
-                length=length,
-                quantizers=quantizers,
-                width=width,
-                layers=layers,
-                heads=heads,
-            )
-        load_weights(network, {n: t for n, t in tensors.items() if n != "causal_mask"}, "prior")
-        return cls(network)
+        """The prior of a checkpoint, on the CPU, as `load_network` gives it."""
+        return cls(load_network(tensors, config, vocabulary=vocabulary, quantizers=quantizers, positions=positions))
 
     def to(self, device: str, dtype: torch.dtype = torch.float32) -> Prior:
         """The same prior on `device`, computing in `dtype`; its logits are float32 all the same."""
@@ -242,6 +217,38 @@ class PriorNetwork(nn.Module):
         self.transformer = nn.ModuleDict({"layers": nn.ModuleList(self.layers)})
         self.ln_f = nn.LayerNorm(width)
         self.head = nn.Linear(width, vocabulary, bias=False)
+
+
+def load_network(
+    tensors: dict[str, Tensor], config: dict[str, Any], *, vocabulary: int, quantizers: int, positions: int
+) -> PriorNetwork:
+    """The prior of a checkpoint's `prior_state_dict` and `prior_config`, on the CPU.
+
+    `vocabulary`, `quantizers` and `positions` are the VQ-VAE's, whose codes the prior must cover one by one.
+    """
+    width = whole_number(config, "hidden_size", 2**14)
+    heads = whole_number(config, "num_heads", width)
+    layers = whole_number(config, "num_layers", 1024)
+    length = whole_number(config, "seq_len")
+    found = whole_number(config, "num_quantizers", 64)
+    if length != positions * quantizers or found != quantizers:
+        raise CheckpointError(
+            f"The checkpoint's prior is for {found} levels in {length} codes; "
+            f"its VQ-VAE has {quantizers} levels at each of {positions} positions."
+        )
+    if width % heads:
+        raise CheckpointError(f"The checkpoint's prior has {heads} heads, which do not divide its width {width}.")
+    with torch.device("meta"):
+        network = PriorNetwork(
+            vocabulary=vocabulary,
+            length=length,
+            quantizers=quantizers,
+            width=width,
+            layers=layers,
+            heads=heads,
+        )
+    load_weights(network, {n: t for n, t in tensors.items() if n != "causal_mask"}, "prior")
+    return network
 
 
 class LayerNetwork(nn.Module):

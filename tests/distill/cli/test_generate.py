@@ -362,8 +362,8 @@ def test_help_groups_options_by_the_plugin_that_brings_them(cli: Cli) -> None:
     sections = re.split(r"\n(?=Options for )", text)
     titles = {section.splitlines()[0]: section for section in sections[1:]}
     assert list(titles) == [
-        "Options for every model:", "Options for the files:", "Options for models of plugin vae:",
-        "Options for models of plugin vqvae:",
+        "Options for every model:", "Options for the files:", "Options for models of plugin codec:",
+        "Options for models of plugin vae:", "Options for models of plugin vqvae:",
     ]  # fmt: skip
     for title, flags in {
         "Options for every model:": "--duration --seed --count --device --batch-size --precision --loader --stats "
@@ -371,6 +371,8 @@ def test_help_groups_options_by_the_plugin_that_brings_them(cli: Cli) -> None:
         "Options for the files:": "--output-dir --name --overwrite --format --sample-rate --bit-depth --compression "
         "--quality --spatial-mode --spatial-width --spatial-depth --hrtf --normalize --lufs --title --artist --album "
         "--tag --plot",
+        "Options for models of plugin codec:": "--temperature --top-k --top-p --min-p --novelty --prompt "
+        "--prompt-seconds",
         "Options for models of plugin vae:": "--slider --randomize-sliders --evolution --preset --blend --weight "
         "--blend-mode",
         "Options for models of plugin vqvae:": "--temperature --top-k --top-p --min-p --overlap",

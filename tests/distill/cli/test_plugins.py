@@ -32,7 +32,8 @@ def test_people_see_what_each_plugin_claims_and_brings(cli: Cli) -> None:
     codec, vae, vqvae = result.out.split("\n\n")
     assert codec.splitlines()[1:] == [
         "  claims    version 3, model_type 'codec': codec models, loader codec",
-        "  commands  train, reconstruct, encode, decode",
+        "  options   --temperature, --top-k, --top-p, --min-p, --novelty, --prompt, --prompt-seconds",
+        "  commands  train, train-prior, reconstruct, encode, decode",
     ]
     assert re.fullmatch(r"vae \(distill \d+\.\d+\.\d+, plugin API 1\)", vae.splitlines()[0])
     assert vae.splitlines()[1:] == [

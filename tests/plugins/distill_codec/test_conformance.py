@@ -1,33 +1,35 @@
-"""The bundled plugin passes those checks of any loader that need no prior."""
+"""The bundled plugin passes the checks that any loader must pass."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from checkpoints import codec_contents, save
+from checkpoints import codec_prior_contents, save
+from recordings import sound, write
 
-from distill.testing import Subject, checks
+from distill.testing import parametrize_with_checks
 
-
-@pytest.fixture(scope="module")
-def subject() -> Subject:
-    def small_checkpoint(folder: Path) -> Path:
-        return save(codec_contents(), folder / "small.distill")
-
-    return Subject("codec", small_checkpoint)
+PROMPT = Path(tempfile.gettempdir()) / f"distill-prompt-{os.getpid()}.wav"
 
 
-@pytest.mark.parametrize(
-    "check",
-    [
-        checks.check_host_has_no_complaint,
-        checks.check_claims,
-        checks.check_header_is_pure,
-        checks.check_imports_are_light,
-        checks.check_codes_are_streamed,
-    ],
-)
-def test_it_keeps_the_contract(subject: Subject, check: Callable[[Subject], None]) -> None:
-    check(subject)
+@pytest.fixture(scope="module", autouse=True)
+def _prompt() -> Iterator[None]:
+    write(PROMPT, sound(0.1))
+    yield
+    PROMPT.unlink()
+
+
+def small_checkpoint(folder: Path) -> Path:
+    return save(codec_prior_contents(), folder / "small.distill")
+
+
+EXAMPLES = {"prompt": [f"{PROMPT} --prompt-seconds 0"], "prompt_seconds": [f"0.04 --prompt {PROMPT}"]}
+
+
+@parametrize_with_checks("codec", small_checkpoint, examples=EXAMPLES)
+def test_it_keeps_the_contract(check: Callable[[], None]) -> None:
+    check()

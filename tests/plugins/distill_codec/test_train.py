@@ -30,7 +30,7 @@ from distill_codec.training_settings import Sizes
 SHAPE = Shape(width=32, latent_dim=16, codebook_size=64, num_quantizers=3, encoder_blocks=(1, 1), decoder_blocks=(1, 1))
 
 
-def small_sizes(seconds: float, channels: int, device: str) -> Sizes:
+def small_sizes(seconds: float, channels: int, device: str, size: str) -> Sizes:
     return Sizes(replace(SHAPE, channels=channels), batch_size=8, crop_frames=8)
 
 
@@ -74,7 +74,7 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int, number: signal.Sign
 
 
 def test_it_makes_a_model_and_a_report_and_prints_their_paths(cli: Cli, sounds: Path, tmp_path: Path) -> None:
-    result = cli("train", sounds, "--name", "hum", "--epochs", 3)
+    result = cli("train", "--no-prior", sounds, "--name", "hum", "--epochs", 3)
     assert result.code == 0, result.err
     assert result.files == [Path("hum.distill"), Path("hum-report.html")]
     assert files(tmp_path) == {"hum.distill", "hum-report.html"}
@@ -89,7 +89,7 @@ def test_it_makes_a_model_and_a_report_and_prints_their_paths(cli: Cli, sounds: 
 
 
 def test_the_model_is_tensors_and_plain_values(cli: Cli, sounds: Path, tmp_path: Path) -> None:
-    assert cli("train", sounds, "--name", "hum", "--epochs", 1).code == 0
+    assert cli("train", "--no-prior", sounds, "--name", "hum", "--epochs", 1).code == 0
     header = read_header(tmp_path / "hum.distill")
     assert header is not None
     assert header.foreign_globals == frozenset()
@@ -105,14 +105,14 @@ def test_the_model_is_tensors_and_plain_values(cli: Cli, sounds: Path, tmp_path:
 
 
 def test_training_brings_the_reconstruction_nearer(cli: Cli, sounds: Path) -> None:
-    first = json.loads(cli("train", sounds, "--name", "a", "--epochs", 1, "--json").out)
-    later = json.loads(cli("train", sounds, "--name", "b", "--epochs", 40, "--json").out)
+    first = json.loads(cli("train", "--no-prior", sounds, "--name", "a", "--epochs", 1, "--json").out)
+    later = json.loads(cli("train", "--no-prior", sounds, "--name", "b", "--epochs", 40, "--json").out)
     assert later["figures"]["distance"] < 0.8 * first["figures"]["distance"]
 
 
 def test_equal_commands_have_equal_losses_and_another_seed_has_others(cli: Cli, sounds: Path, tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        assert cli("train", sounds, "--name", name, "--epochs", 2, "--seed", seed).code == 0
+        assert cli("train", "--no-prior", sounds, "--name", name, "--epochs", 2, "--seed", seed).code == 0
     a, b, c = (losses(tmp_path / f"{name}.distill") for name in "abc")
     assert a == b
     assert a != c
@@ -120,7 +120,7 @@ def test_equal_commands_have_equal_losses_and_another_seed_has_others(cli: Cli, 
 
 def test_json_tells_files_and_figures(cli: Cli, sounds: Path) -> None:
     write(sounds / "quiet.wav", np.zeros((1, 4800), np.float32))
-    result = cli("train", sounds, "--name", "hum", "--epochs", 1, "--json", "--quiet", "-o", "models")
+    result = cli("train", "--no-prior", sounds, "--name", "hum", "--epochs", 1, "--json", "--quiet", "-o", "models")
     told = json.loads(result.out)
     assert told["model"] == "models/hum.distill"
     assert told["report"] == "models/hum-report.html"
@@ -136,7 +136,7 @@ def test_json_tells_files_and_figures(cli: Cli, sounds: Path) -> None:
 def test_many_skipped_files_are_counted(cli: Cli, sounds: Path) -> None:
     for number in range(14):
         (sounds / f"bad{number:02}.wav").write_text("no sound")
-    result = cli("train", sounds, "--name", "hum", "--epochs", 1)
+    result = cli("train", "--no-prior", sounds, "--name", "hum", "--epochs", 1)
     assert result.code == 0
     assert "Warning: bad00.wav cannot be read. Skipped." in result.errors
     assert "Warning: 4 more files were skipped." in result.errors
@@ -145,7 +145,7 @@ def test_many_skipped_files_are_counted(cli: Cli, sounds: Path) -> None:
 
 def test_codebooks_that_are_little_used_are_warned_of(cli: Cli, tmp_path: Path) -> None:
     write(tmp_path / "sounds" / "tone.wav", np.full((1, 120_000), 0.25, np.float32), subtype="FLOAT")
-    result = cli("train", tmp_path / "sounds", "--name", "hum", "--epochs", 2)
+    result = cli("train", "--no-prior", tmp_path / "sounds", "--name", "hum", "--epochs", 2)
     assert any(
         " uses " in line and " of 64 codes" in line for line in result.errors if line.startswith("Warning: Level")
     )
@@ -155,9 +155,9 @@ def test_a_stereo_corpus_is_mixed_and_says_so_or_kept(cli: Cli, tmp_path: Path) 
     for number in range(3):
         wave = np.concatenate([sound(1.0, seed=number), sound(1.0, pitch=333, seed=9)])
         write(tmp_path / "sounds" / f"{number}.wav", wave)
-    mixed = cli("train", tmp_path / "sounds", "--name", "one", "--epochs", 1)
+    mixed = cli("train", "--no-prior", tmp_path / "sounds", "--name", "one", "--epochs", 1)
     assert "3 recordings, 3.0 s; 3 stereo mixed to mono (--stereo keeps both channels)." in mixed.errors
-    kept = cli("train", tmp_path / "sounds", "--name", "two", "--epochs", 1, "--stereo")
+    kept = cli("train", "--no-prior", tmp_path / "sounds", "--name", "two", "--epochs", 1, "--stereo")
     assert "3 recordings, 3.0 s; 3 stereo." in kept.errors
     assert contents(tmp_path / "one.distill")["codec_config"]["channels"] == 1
     assert contents(tmp_path / "two.distill")["codec_config"]["channels"] == 2
@@ -168,10 +168,10 @@ def test_an_adversary_learns_too_and_is_taken_up_with_the_rest(
 ) -> None:
     with monkeypatch.context() as patched:
         interrupt_at(patched, 1, signal.SIGTERM)
-        assert cli("train", sounds, "--name", "a", "--epochs", 1, "--adversarial").code == 143
+        assert cli("train", "--no-prior", sounds, "--name", "a", "--epochs", 1, "--adversarial").code == 143
     judged = checkpoints.load_training(tmp_path / "a.training")["trainer"]
-    assert cli("train", sounds, "--name", "a", "--resume").code == 0
-    assert cli("train", sounds, "--name", "b", "--epochs", 1, "--adversarial").code == 0
+    assert cli("train", "--no-prior", sounds, "--name", "a", "--resume").code == 0
+    assert cli("train", "--no-prior", sounds, "--name", "b", "--epochs", 1, "--adversarial").code == 0
     assert losses(tmp_path / "a.distill") == losses(tmp_path / "b.distill")
     assert contents(tmp_path / "b.distill")["training_config"]["adversarial"] is True
     assert judged["adversary"].keys() == Adversary().state_dict().keys()
@@ -181,7 +181,7 @@ def test_an_adversary_learns_too_and_is_taken_up_with_the_rest(
 @pytest.mark.parametrize("used", ["hum.distill", "hum-report.html"])
 def test_a_name_in_use_is_refused_and_keeps_its_file(cli: Cli, sounds: Path, tmp_path: Path, used: str) -> None:
     (tmp_path / used).write_text("mine")
-    result = cli("train", sounds, "--name", "hum", "--epochs", 1)
+    result = cli("train", "--no-prior", sounds, "--name", "hum", "--epochs", 1)
     assert result.code == 1
     assert result.errors == [f"Error: {used} is there already. Give another --name, or remove it."]
     assert (tmp_path / used).read_text() == "mine"
@@ -197,7 +197,7 @@ def test_a_name_taken_meanwhile_gets_a_number(
         return original(self, watch)
 
     monkeypatch.setattr(training.Training, "run", run)
-    result = cli("train", sounds, "--name", "hum", "--epochs", 1)
+    result = cli("train", "--no-prior", sounds, "--name", "hum", "--epochs", 1)
     assert result.files[0] == Path("hum-2.distill")
     assert (tmp_path / "hum.distill").read_text() == "another's"
     assert contents(tmp_path / "hum-2.distill")["version"] == 3
@@ -205,7 +205,7 @@ def test_a_name_taken_meanwhile_gets_a_number(
 
 @pytest.mark.parametrize("name", ["", "a/b", "../a", ".hidden", "NUL", "a b", "x" * 101])
 def test_a_name_that_is_none_for_a_file_is_refused(cli: Cli, sounds: Path, tmp_path: Path, name: str) -> None:
-    result = cli("train", sounds, "--name", name, "--epochs", 1)
+    result = cli("train", "--no-prior", sounds, "--name", name, "--epochs", 1)
     assert result.code == 2
     assert len(result.errors) == 1
     assert "--name" in result.err
@@ -224,14 +224,14 @@ def test_a_name_that_is_none_for_a_file_is_refused(cli: Cli, sounds: Path, tmp_p
     ],
 )
 def test_bad_options_are_refused_in_one_line(cli: Cli, sounds: Path, arguments: list[str], expected: str) -> None:
-    result = cli("train", sounds, "--name", "hum", *arguments)
+    result = cli("train", "--no-prior", sounds, "--name", "hum", *arguments)
     assert result.code == 2
     assert len(result.errors) == 1
     assert expected in result.err
 
 
 def test_bad_recordings_are_refused_in_one_line(cli: Cli, tmp_path: Path) -> None:
-    result = cli("train", tmp_path / "none", "--name", "hum")
+    result = cli("train", "--no-prior", tmp_path / "none", "--name", "hum")
     assert (result.code, result.errors) == (
         1,
         [f"Error: {tmp_path / 'none'} does not exist. Give a folder of recordings."],
@@ -244,7 +244,7 @@ def test_ctrl_c_ends_early_saves_and_can_be_taken_up(
 ) -> None:
     with monkeypatch.context() as patched:
         interrupt_at(patched, 4, signal.SIGINT)
-        ended = cli("train", sounds, "--name", "hum", "--epochs", 4)
+        ended = cli("train", "--no-prior", sounds, "--name", "hum", "--epochs", 4)
     assert ended.code == 130
     assert ended.files == [Path("hum.distill"), Path("hum-report.html")]
     assert files(tmp_path) == {"hum.distill", "hum-report.html", "hum.training"}
@@ -252,16 +252,16 @@ def test_ctrl_c_ends_early_saves_and_can_be_taken_up(
     early = contents(tmp_path / "hum.distill")
     assert len(early["loss_curve_history"]["distance"]) == 5
 
-    refused = cli("train", sounds, "--name", "hum", "--epochs", 4)
+    refused = cli("train", "--no-prior", sounds, "--name", "hum", "--epochs", 4)
     assert (refused.code, len(refused.errors)) == (1, 1)
     assert "--resume goes on with it" in refused.err
 
-    resumed = cli("train", sounds, "--name", "hum", "--resume")
+    resumed = cli("train", "--no-prior", sounds, "--name", "hum", "--resume")
     assert resumed.code == 0, resumed.err
     assert files(tmp_path) == {"hum.distill", "hum-report.html"}
     whole = contents(tmp_path / "hum.distill")
     assert whole["metadata"]["model_id"] == early["metadata"]["model_id"]
-    assert cli("train", sounds, "--name", "other", "--epochs", 4).code == 0
+    assert cli("train", "--no-prior", sounds, "--name", "other", "--epochs", 4).code == 0
     uninterrupted = contents(tmp_path / "other.distill")
     assert losses(tmp_path / "hum.distill") == losses(tmp_path / "other.distill")
     for name, tensor in uninterrupted["model_state_dict"].items():
@@ -272,9 +272,9 @@ def test_sigterm_saves_what_is_needed_to_go_on(
     cli: Cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     interrupt_at(monkeypatch, 2, signal.SIGTERM)
-    assert cli("train", sounds, "--name", "hum", "--epochs", 4).code == 143
+    assert cli("train", "--no-prior", sounds, "--name", "hum", "--epochs", 4).code == 143
     assert files(tmp_path) == {"hum.training"}
-    assert cli("train", sounds, "--name", "hum", "--resume").code == 0
+    assert cli("train", "--no-prior", sounds, "--name", "hum", "--resume").code == 0
     assert len(losses(tmp_path / "hum.distill")) == 12
 
 
@@ -297,7 +297,7 @@ def killed(self, batch, rate):
     return step(self, batch, rate)
 
 Trainer.step = killed
-run(discover, ["train", sys.argv[3], "--name", "hum", "--epochs", "4", "-o", sys.argv[4]])
+run(discover, ["train", "--no-prior", sys.argv[3], "--name", "hum", "--epochs", "4", "-o", sys.argv[4]])
 """
 
 
@@ -306,9 +306,9 @@ def test_a_killed_training_goes_on_with_the_losses_of_one_that_was_not(cli: Cli,
     killed = subprocess.run([sys.executable, "-c", KILLED, *folders, sounds, tmp_path], capture_output=True, text=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert files(tmp_path) == {"hum.training", ".hum.training.lock"}
-    assert cli("train", sounds, "--name", "hum", "--resume").code == 0
+    assert cli("train", "--no-prior", sounds, "--name", "hum", "--resume").code == 0
     assert files(tmp_path) == {"hum.distill", "hum-report.html"}
-    assert cli("train", sounds, "--name", "whole", "--epochs", 4).code == 0
+    assert cli("train", "--no-prior", sounds, "--name", "whole", "--epochs", 4).code == 0
     one, other = (losses(tmp_path / f"{name}.distill") for name in ("hum", "whole"))
     assert len(one) == 12
     assert one == other
@@ -318,7 +318,7 @@ def begun(cli: Cli, sounds: Path, monkeypatch: pytest.MonkeyPatch) -> Result:
     """A training that was terminated."""
     with monkeypatch.context() as patched:
         interrupt_at(patched, 1, signal.SIGTERM)
-        return cli("train", sounds, "--name", "hum", "--epochs", 2)
+        return cli("train", "--no-prior", sounds, "--name", "hum", "--epochs", 2)
 
 
 def test_a_training_is_not_resumed_with_other_recordings(
@@ -327,14 +327,14 @@ def test_a_training_is_not_resumed_with_other_recordings(
     begun(cli, sounds, monkeypatch)
     write(sounds / "0.wav", sound(0.9, seed=77))
     before = (tmp_path / "hum.training").read_bytes()
-    result = cli("train", sounds, "--name", "hum", "--resume")
+    result = cli("train", "--no-prior", sounds, "--name", "hum", "--resume")
     assert result.code == 1
     assert "the recordings are not those the training began with" in result.err
     assert (tmp_path / "hum.training").read_bytes() == before
 
 
 def test_there_must_be_something_to_resume(cli: Cli, sounds: Path) -> None:
-    result = cli("train", sounds, "--name", "hum", "--resume")
+    result = cli("train", "--no-prior", sounds, "--name", "hum", "--resume")
     assert (result.code, len(result.errors)) == (1, 1)
     assert "no training named hum was interrupted" in result.err
 
@@ -378,7 +378,7 @@ def test_a_damaged_training_is_refused_in_one_line(
         elif damage == "other optimizer":
             saved["trainer"]["optimizer"]["state"][0]["exp_avg"] = torch.zeros(3)
         torch.save(saved, path)
-    result = cli("train", sounds, "--name", "hum", "--resume")
+    result = cli("train", "--no-prior", sounds, "--name", "hum", "--resume")
     assert result.code == 1
     assert len([line for line in result.errors if line.startswith("Error")]) == 1
     assert "hum.training" in result.err or "no training" in result.err
@@ -390,7 +390,7 @@ def test_a_resumed_training_does_not_replace_another_model(
 ) -> None:
     begun(cli, sounds, monkeypatch)
     (tmp_path / "hum.distill").write_text("mine")
-    result = cli("train", sounds, "--name", "hum", "--resume")
+    result = cli("train", "--no-prior", sounds, "--name", "hum", "--resume")
     assert (result.code, len(result.errors)) == (1, 1)
     assert "is another model" in result.err
     assert (tmp_path / "hum.distill").read_text() == "mine"
@@ -402,13 +402,13 @@ def test_a_full_disk_ends_in_one_line_and_loses_nothing(
     begun(cli, sounds, monkeypatch)
     before = (tmp_path / "hum.training").read_bytes()
     with room_for(len(before) // 2):
-        result = cli("train", sounds, "--name", "hum", "--resume")
+        result = cli("train", "--no-prior", sounds, "--name", "hum", "--resume")
     assert result.code == 1
     assert len([line for line in result.errors if line.startswith("Error")]) == 1
     assert "could not be written" in result.err or "no room" in result.err
     assert (tmp_path / "hum.training").read_bytes() == before
     assert files(tmp_path) == {"hum.training"}
-    assert cli("train", sounds, "--name", "hum", "--resume").code == 0
+    assert cli("train", "--no-prior", sounds, "--name", "hum", "--resume").code == 0
 
 
 def test_losses_that_are_not_finite_end_it_and_the_last_save_stays(
@@ -421,7 +421,7 @@ def test_losses_that_are_not_finite_end_it_and_the_last_save_stays(
         "step",
         lambda self, batch, rate: original(self, batch, rate) if self.steps < 3 else (math.nan, math.nan),
     )
-    result = cli("train", sounds, "--name", "hum", "--epochs", 3)
+    result = cli("train", "--no-prior", sounds, "--name", "hum", "--epochs", 3)
     assert result.code == 1
     assert "not finite" in result.err
     assert len(checkpoints.load_training(tmp_path / "hum.training")["history"]["distance"]) == 3
@@ -432,10 +432,10 @@ def test_one_name_has_one_training_at_a_time(
 ) -> None:
     begun(cli, sounds, monkeypatch)
     with filelock.FileLock(tmp_path / ".hum.training.lock"):
-        result = cli("train", sounds, "--name", "hum", "--resume")
+        result = cli("train", "--no-prior", sounds, "--name", "hum", "--resume")
     assert (result.code, len(result.errors)) == (1, 1)
     assert "A training named hum is under way" in result.err
-    assert cli("train", sounds, "--name", "hum", "--resume").code == 0
+    assert cli("train", "--no-prior", sounds, "--name", "hum", "--resume").code == 0
 
 
 def test_an_interruption_before_the_first_step_leaves_nothing(
@@ -448,7 +448,7 @@ def test_an_interruption_before_the_first_step_leaves_nothing(
         return original(self)
 
     monkeypatch.setattr(training.Training, "_batches", batches)
-    result = cli("train", sounds, "--name", "hum", "--epochs", 1)
+    result = cli("train", "--no-prior", sounds, "--name", "hum", "--epochs", 1)
     assert (result.code, result.out) == (130, "")
     assert files(tmp_path) == set()
 
@@ -467,10 +467,10 @@ def test_a_second_ctrl_c_ends_at_once_and_what_was_saved_stays(
 
     with monkeypatch.context() as patched:
         patched.setattr(Trainer, "step", step)
-        result = cli("train", sounds, "--name", "hum", "--epochs", 4)
+        result = cli("train", "--no-prior", sounds, "--name", "hum", "--epochs", 4)
     assert (result.code, result.out) == (130, "")
     assert files(tmp_path) == {"hum.training"}
-    assert cli("train", sounds, "--name", "hum", "--resume").code == 0
+    assert cli("train", "--no-prior", sounds, "--name", "hum", "--resume").code == 0
 
 
 def test_ctrl_c_while_it_is_measured_at_the_end_leaves_the_training(
@@ -478,9 +478,9 @@ def test_ctrl_c_while_it_is_measured_at_the_end_leaves_the_training(
 ) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(train, "evaluate", lambda *_: signal.raise_signal(signal.SIGINT))
-        assert cli("train", sounds, "--name", "hum", "--epochs", 1).code == 130
+        assert cli("train", "--no-prior", sounds, "--name", "hum", "--epochs", 1).code == 130
     assert files(tmp_path) == {"hum.training"}
-    assert cli("train", sounds, "--name", "hum", "--resume").code == 0
+    assert cli("train", "--no-prior", sounds, "--name", "hum", "--resume").code == 0
     assert files(tmp_path) == {"hum.distill", "hum-report.html"}
 
 
@@ -489,7 +489,7 @@ def test_minutes_are_kept(cli: Cli, sounds: Path, tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(pace, "MEASURED", 3)
     clock = iter(range(10**6))
     monkeypatch.setattr(training.time, "monotonic", lambda: float(next(clock)))
-    assert cli("train", sounds, "--name", "hum", "--minutes", 0.5).code == 0
+    assert cli("train", "--no-prior", sounds, "--name", "hum", "--minutes", 0.5).code == 0
     found = contents(tmp_path / "hum.distill")["metadata"]
     assert found["training_steps"] == pytest.approx(30, abs=1)
     assert found["training_seconds"] == pytest.approx(30, abs=1)
@@ -498,8 +498,8 @@ def test_minutes_are_kept(cli: Cli, sounds: Path, tmp_path: Path, monkeypatch: p
 def test_stereo_is_taken_up_as_stereo(cli: Cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
         interrupt_at(patched, 1, signal.SIGTERM)
-        assert cli("train", sounds, "--name", "hum", "--epochs", 1, "--stereo").code == 143
-    assert cli("train", sounds, "--name", "hum", "--resume").code == 0
+        assert cli("train", "--no-prior", sounds, "--name", "hum", "--epochs", 1, "--stereo").code == 143
+    assert cli("train", "--no-prior", sounds, "--name", "hum", "--resume").code == 0
     assert contents(tmp_path / "hum.distill")["codec_config"]["channels"] == 2
 
 
@@ -514,11 +514,11 @@ def test_a_model_that_does_not_fit_on_the_disk_is_one_line_and_the_training_stay
 
     with monkeypatch.context() as patched:
         patched.setattr(checkpoints, "publish", publish)
-        result = cli("train", sounds, "--name", "hum", "--epochs", 1)
+        result = cli("train", "--no-prior", sounds, "--name", "hum", "--epochs", 1)
     assert result.code == 1
     assert result.errors[-1].startswith("Error: hum.distill could not be written")
     assert files(tmp_path) == {"hum.training"}
-    assert cli("train", sounds, "--name", "hum", "--resume").code == 0
+    assert cli("train", "--no-prior", sounds, "--name", "hum", "--resume").code == 0
 
 
 SHARED = """
@@ -540,7 +540,7 @@ def interrupted(self, batch, rate):
 
 Trainer.step = interrupted
 _, _, _, sounds, folder, *options = sys.argv
-asked = ["train", sounds, "--name", "hum", "-o", folder, "--json"]
+asked = ["train", "--no-prior", sounds, "--name", "hum", "-o", folder, "--json"]
 if "--resume" not in options:
     asked += ["--epochs", "2"]
 sys.exit(run(discover, [*asked, *options]))
