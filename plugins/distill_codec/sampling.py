@@ -29,7 +29,7 @@ PIECE = 64
 """Frames sampled at a time."""
 NEUTRAL = 0.5
 """The novelty at which the prior is left as it is."""
-PULL = 6.0
+PULL = 12.0
 """How many nats a code that goes on a run of 16 verbatim frames wins at novelty 0, and loses at 1."""
 
 

@@ -94,15 +94,14 @@ def bits(claim: Claim, corpus: Corpus, parts: Split) -> None:
     try:
         learner = claim.loader.load_prior_learner(claim.header, "cpu", corpus.seconds)
     except CheckpointError as error:
-        print(f"bits              {error}")
+        print(f"{'bits':<22}{error}")
         return
     material = encode(learner.tokenizer, corpus, parts, 0, augmentation=False)
     cost, counted = held_out_bits(learner, material.held_out), unigram_bits(learner, material)
-    print(
-        f"bits a frame      {cost.sum():.2f}, counting {counted.sum():.2f}: {100 * (1 - cost.sum() / counted.sum()):.1f} % fewer"
-    )
-    for level, (mine, theirs) in enumerate(zip(cost, counted, strict=True), start=1):
-        print(f"  level {level}         {mine:.2f}, counting {theirs:.2f}: {100 * (1 - mine / theirs):.1f} % fewer")
+    rows = [("bits a frame", cost.sum(), counted.sum())]
+    rows += [(f"  level {n}", *both) for n, both in enumerate(zip(cost, counted, strict=True), start=1)]
+    for name, mine, theirs in rows:
+        print(f"{name:<22}{mine:.2f}, counting {theirs:.2f}: {100 * (1 - mine / theirs):.1f} % fewer")
 
 
 def options_of(plugins: Plugins, claim: Claim, changes: Sequence[str]) -> dict[str, Any]:
@@ -137,15 +136,14 @@ def main() -> None:
     made, _ = generated(model, options, range(arguments.seconds // EACH))
     far = frechet(np.concatenate([log_mel(sound, model.sample_rate) for sound, _ in made]), np.concatenate(recordings))
     alternating, drawn = halves(recordings)
-    print(
-        f"Fréchet distance  {far:.2f} from the recordings; between their halves {alternating:.2f}, by chance {drawn:.2f}"
-    )
+    print(f"{'Fréchet distance':<22}{far:.2f} from the recordings")
+    print(f"{'  of their halves':<22}{alternating:.2f}; of halves by chance {drawn:.2f}")
     for name in made[0][1]:
         values = [told[name] for _, told in made]
-        print(f"{name:<18}mean {np.mean(values):.3f}, most {np.max(values):.3f}")
+        print(f"{name:<22}mean {np.mean(values):.3f}, most {np.max(values):.3f}")
     for count in (1, BATCH):
         _, seconds = generated(model, options, range(count))
-        print(f"speed             {count * EACH / seconds:.1f} times real time, {count} at once")
+        print(f"{'speed':<22}{count * EACH / seconds:.1f} times real time, {count} at once")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def small_checkpoint(folder: Path) -> Path:
     return save(codec_prior_contents(), folder / "small.distill")
 
 
-EXAMPLES = {"prompt": [f"{PROMPT} --prompt-seconds 0"], "prompt_seconds": [f"0.04 --prompt {PROMPT}"]}
+EXAMPLES = {"prompt": [PROMPT], "prompt_seconds": [f"0.04 --prompt {PROMPT}"]}
 
 
 @parametrize_with_checks("codec", small_checkpoint, examples=EXAMPLES)

@@ -55,7 +55,7 @@ def test_the_longest_run_is_what_a_search_finds(size: int) -> None:
         # Chains of n-grams that overlap by half may be told as one run; frames that are held begin none.
         assert wanted - 3 <= found <= wanted + 8
         exact += found == wanted
-    assert exact >= 35
+    assert exact >= 30
 
 
 def test_levels_that_are_not_compared_do_not_matter() -> None:
