@@ -117,12 +117,13 @@ class PriorTraining:
     """
 
     def __init__(
-        self, settings: PriorSettings, learner: PriorLearner, material: Material, path: Path, fingerprint: str,
+        self, settings: PriorSettings, learner: PriorLearner, material: Material, path: Path, origin: Mapping[str, str],
         saved: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
         """Begin, or go on from what `save` saved.
 
-        Raises `DistillError` where the recordings are not what they were; where it is damaged, many kinds.
+        `origin` tells the "corpus" and the "model" from others. Raises `DistillError` where they are not what they
+        were; where `saved` is damaged, many kinds.
         """
         self.settings, self.learner, self.material = settings, learner, material
         self.path = path
@@ -130,7 +131,7 @@ class PriorTraining:
         self.history = PriorHistory()
         self.steps = 0
         self.unigram = unigram_bits(learner, material)
-        self._fingerprint = fingerprint
+        self._origin = origin
         self._network = learner.network
         self._optimizer = _optimizer(self._network)
         self._averaged = {name: tensor.detach().clone() for name, tensor in self._network.state_dict().items()}
@@ -228,13 +229,15 @@ class PriorTraining:
     def save(self) -> None:
         """Save what is needed to go on."""
         checkpoints.save_training(self.path, {
-            "settings": self.settings.config(), "corpus": self._fingerprint,
+            "settings": self.settings.config(), "origin": dict(self._origin),
             "steps": self.steps, "network": self._network.state_dict(), "averaged": self._averaged, "best": self._best,
             "optimizer": self._optimizer.state_dict(), "pace": vars(self.pace), "history": self.history.config(),
         })  # fmt: skip
 
     def _restore(self, saved: Mapping[str, Any]) -> None:
-        if saved["corpus"] != self._fingerprint:
+        if saved["origin"]["model"] != self._origin["model"]:
+            raise DistillError(f"--resume: the training was of another model. Remove {self.path.name} to begin anew.")
+        if saved["origin"]["corpus"] != self._origin["corpus"]:
             raise DistillError(
                 "--resume: the recordings are not those the training began with. Put them back, or remove "
                 f"{self.path.name} and begin anew."

@@ -63,9 +63,9 @@ def train_prior(plugins: Plugins, asked: Asked) -> None:
     header = registry.identify(plugins, library.resolve(asked.model, plugins.bundled()))
     files = Files.of_prior(asked.output or header.path)
     claim = registry.claim(plugins, header, asked.loader)
-    if asked.output is None and header.fields.get("has_prior"):
-        raise RequestError(f"{header.name} has a prior. --output FILE trains another, and leaves this one as it is.")
-    if asked.output is not None and asked.output.exists():
+    if asked.output is None and header.fields.get("has_prior") and not asked.resume:
+        raise RequestError(f"{header.name} has a prior. --output FILE trains it further, and leaves this one as it is.")
+    if asked.output is not None and asked.output.exists() and not asked.resume:
         raise DistillError(f"{clean(str(asked.output), 200)} is there already. Give another --output, or remove it.")
     outputs.prepare(files.model.parent)
     device = devices.choose(asked.device)
@@ -165,6 +165,7 @@ def learn(
 
     Raises `KeyboardInterrupt` or `Terminated` where that ended it before its first step.
     """
+    torch.manual_seed(settings.seed)
     with claim.breakage_named("loading"):
         learner = claim.loader.load_prior_learner(claim.header, device, corpus.seconds)
     parts = split(corpus, settings.hold_out, settings.split_seed)
@@ -176,7 +177,12 @@ def learn(
         )
     with damage_named(files.training):
         training = PriorTraining(
-            settings, learner, material, files.training, corpus.fingerprint, None if begun is None else begun.saved
+            settings,
+            learner,
+            material,
+            files.training,
+            {"corpus": corpus.fingerprint, "model": str(claim.header.metadata.get("model_id"))},
+            None if begun is None else begun.saved,
         )
     tell.training(training, device)
     with closing(tell):

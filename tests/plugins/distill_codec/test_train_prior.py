@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -97,7 +96,7 @@ def test_a_model_gets_a_prior_and_generates(cli: Cli, model: Path, sounds: Path,
     assert cli("generate", "hum.distill", "-d", 1).code == 0
     page = (tmp_path / "hum-prior-report.html").read_text()
     assert page.count("<audio") == 8
-    assert "http" not in page.replace("http://www.w3.org", "")
+    assert "://" not in page
 
 
 def test_json_tells_files_and_figures(cli: Cli, model: Path, sounds: Path) -> None:
@@ -309,19 +308,19 @@ def test_a_damaged_training_is_refused_in_one_line(
     assert model.read_bytes() == plain
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
-def test_a_full_disk_ends_in_one_line_and_loses_nothing(cli: Cli, tmp_path: Path, sounds: Path) -> None:
-    with room_for(tmp_path / "full", kib=4096) as folder:
-        model = save(codec_contents(), folder / "hum.distill")
-        plain = model.read_bytes()
-        (folder / "filling").write_bytes(bytes(folder.stat().st_blksize * 500))
+@pytest.mark.parametrize("size", [1_000, 200_000])
+def test_a_full_disk_ends_in_one_line_and_loses_nothing(
+    cli: Cli, model: Path, tmp_path: Path, sounds: Path, size: int
+) -> None:
+    """No room for what the recordings are decoded to, or for the model."""
+    plain = model.read_bytes()
+    with room_for(size):
         result = cli("train-prior", model, sounds, "--steps", 3)
-        assert result.code == 1
-        assert "hum" in result.errors[-1] or "room" in result.errors[-1]
-        assert model.read_bytes() == plain
-        assert {one.name for one in folder.iterdir() if not one.name.startswith(".")} <= {
-            "hum.distill", "filling", "hum.prior-training",
-        }  # fmt: skip
+    assert result.code == 1
+    assert len(result.errors[-1]) < 400
+    assert "room" in result.errors[-1] or "could not be written" in result.errors[-1]
+    assert model.read_bytes() == plain
+    assert files(tmp_path) == {"hum.distill"}
 
 
 def test_a_file_with_another_programs_objects_is_not_written_anew(cli: Cli, sounds: Path, tmp_path: Path) -> None:
@@ -340,9 +339,7 @@ def small_sizes(seconds: float, channels: int, device: str, size: str) -> Sizes:
     return Sizes(SMALL_CODEC, batch_size=4, crop_frames=8)
 
 
-def test_train_goes_on_to_the_prior(
-    cli: Cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_train_goes_on_to_the_prior(cli: Cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train, "sizes_for", small_sizes)
     monkeypatch.setattr(train_prior, "settings_for", six_steps)
     result = cli("train", sounds, "--name", "rain", "--epochs", 1)
