@@ -6,6 +6,7 @@ Hooks and options only.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -76,6 +77,11 @@ def claim_checkpoint(header: CheckpointHeader) -> ModelLoader | None:
 @hookimpl
 def claimed_types() -> list[tuple[int, str | None]]:
     return [(3, "codec")]
+
+
+@hookimpl
+def bundled_checkpoints() -> dict[str, Path]:
+    return {"starter": Path(__file__).with_name("data") / "starter.distill"}
 
 
 @hookimpl

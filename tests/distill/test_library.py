@@ -27,6 +27,18 @@ def test_a_misspelt_name_is_answered_with_near_ones(tmp_path: Path) -> None:
         resolve(tmp_path / "rian.distill")
 
 
+def test_a_bundled_name_is_the_file_that_came_along_but_a_file_of_that_name_goes_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    bundled = {"starter": tmp_path / "elsewhere" / "starter.distill"}
+    assert resolve("starter", bundled) == bundled["starter"]
+    with pytest.raises(DistillError, match=r"Near it: starter\.$"):
+        resolve("startr", bundled)
+    (tmp_path / "starter").touch()
+    assert resolve("starter", bundled) == Path("starter")
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

@@ -44,6 +44,7 @@ def hook(name: str, body: Any) -> object:
         "register_commands": lambda cli: call(),
         "generation_options": lambda: call(),
         "claimed_types": lambda: call(),
+        "bundled_checkpoints": lambda: call(),
     }
     return SimpleNamespace(**{name: hookimpl(parameters[name])})
 
@@ -480,6 +481,23 @@ def test_a_header_is_of_plain_values(version: Any, model_type: Any) -> None:
         CheckpointHeader(Path("m"), version, model_type)
 
 
+def bundling(**models: Any) -> SimpleNamespace:
+    return SimpleNamespace(bundled_checkpoints=hookimpl(lambda: models))
+
+
+def test_a_bundled_name_stays_with_who_has_it() -> None:
+    plugins = of(a=bundling(bell=Path("a.distill")), b=bundling(bell=Path("b.distill"), gong=Path("c.distill")))
+    assert plugins.bundled() == {"bell": Path("a.distill"), "gong": Path("c.distill")}
+    assert plugins.problems == ["Plugin b: the model bell is plugin a's; this one is left out."]
+
+
+@pytest.mark.parametrize("models", [{"bell": "a.distill"}, {"Bell": Path("a")}, {"a/b": Path("a")}, {"": Path("a")}])
+def test_what_is_bundled_has_a_name_and_a_path(models: dict[str, Any]) -> None:
+    plugins = of(a=bundling(**models))
+    assert plugins.bundled() == {}
+    assert "bundled_checkpoints has" in plugins.problems[0]
+
+
 def examples_of_hooks() -> list[tuple[str, str]]:
     """Each hook, with the example in its contract."""
     hooks = [name for name, value in vars(hookspecs).items() if hasattr(value, "distill_spec")]
@@ -493,7 +511,7 @@ def test_the_example_in_each_hooks_contract_is_accepted(name: str, example: str,
 
         def load(self, header: CheckpointHeader, device: str) -> Any: ...
 
-    names = vars(distill) | {"SinesLoader": SinesLoader, "click": click, "Path": Path}
+    names = vars(distill) | {"SinesLoader": SinesLoader, "click": click, "Path": Path, "__file__": "distill_sines.py"}
     exec(textwrap.dedent("    @hookimpl" + example), names)
     plugins = of(example=SimpleNamespace(**{name: names[name]}))
     path = tmp_path / "m.sines"
@@ -505,6 +523,7 @@ def test_the_example_in_each_hooks_contract_is_accepted(name: str, example: str,
         "claim_checkpoint": len(claims) == 1,
         "generation_options": [len(d.options) for d in plugins.generation_options().values()] == [2],
         "register_commands": plugins.register_commands(click.Group("distill")) == {"train-sines": "example"},
+        "bundled_checkpoints": list(plugins.bundled()) == ["sines"],
     }
     assert plugins.problems == []
     assert [hook for hook, worked in brought.items() if worked] == ([name] if name in brought else [])

@@ -108,7 +108,7 @@ def test_it_is_found_and_shows_what_it_brings(installed: Environment) -> None:
         "name": "sines", "version": "1.0.0", "distribution": "distill-sines", "api": 1,
         "hooks": ["claim_checkpoint", "claimed_types", "generation_options", "register_commands"],
         "claims": [{"version": 7, "model_type": "sines", "loader": "sines", "kind": "SINES"}],
-        "options": ["--temperature", "--detune"], "commands": ["make-sines"], "errors": [],
+        "options": ["--temperature", "--detune"], "commands": ["make-sines"], "models": [], "errors": [],
     }  # fmt: skip
     assert {one["name"] for one in listed} == {"codec", "sines", "vae", "vqvae"}
     assert not any(one["errors"] for one in listed)

@@ -34,6 +34,7 @@ def test_people_see_what_each_plugin_claims_and_brings(cli: Cli) -> None:
         "  claims    version 3, model_type 'codec': codec models, loader codec",
         "  options   --temperature, --top-k, --top-p, --min-p, --novelty, --prompt, --prompt-seconds",
         "  commands  train, train-prior, reconstruct, encode, decode",
+        "  models    starter",
     ]
     assert re.fullmatch(r"vae \(distill \d+\.\d+\.\d+, plugin API 1\)", vae.splitlines()[0])
     assert vae.splitlines()[1:] == [
@@ -58,7 +59,8 @@ def test_json_has_the_same(cli: Cli) -> None:
         "name": "vqvae", "distribution": "distill", "api": 1,
         "hooks": ["claim_checkpoint", "claimed_types", "generation_options"],
         "claims": [{"version": 2, "model_type": "vqvae", "loader": "vqvae", "kind": "VQ-VAE"}],
-        "options": ["--temperature", "--top-k", "--top-p", "--min-p", "--overlap"], "commands": [], "errors": [],
+        "options": ["--temperature", "--top-k", "--top-p", "--min-p", "--overlap"], "commands": [], "models": [],
+        "errors": [],
     }  # fmt: skip
 
 
