@@ -29,6 +29,8 @@ def resolve(reference: str | os.PathLike[str], bundled: Mapping[str, Path] | Non
     try:
         if path.is_file():
             return path
+        if bundled and str(reference) in bundled:
+            return bundled[str(reference)]
         if path.is_dir():
             raise DistillError(f"{shown} is a folder. Give one of its checkpoints (*.distill).")
         if path.exists():
@@ -36,8 +38,6 @@ def resolve(reference: str | os.PathLike[str], bundled: Mapping[str, Path] | Non
         there = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     except OSError as error:
         raise DistillError(f"{shown} cannot be looked up: {error.strerror}.") from error
-    if bundled and str(reference) in bundled:
-        return bundled[str(reference)]
     near = difflib.get_close_matches(path.name, [*there, *(bundled or {})], n=3)
     hint = f" Near it: {', '.join(clean(n) for n in near)}." if near else " Give the path of a checkpoint (*.distill)."
     raise DistillError(f"{shown} does not exist.{hint}")

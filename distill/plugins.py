@@ -80,6 +80,7 @@ class Plugins:
         self._manager.add_hookspecs(hookspecs)
         self._loaded: dict[str, Plugin] = {}
         self._untold: list[str] = []
+        self._bundled: dict[str, Path] | None = None
         self.found: list[Plugin] = []
 
     @property
@@ -175,6 +176,8 @@ class Plugins:
 
     def bundled(self) -> dict[str, Path]:
         """The checkpoints that plugins bring along, by name. A name in use stays with who has it."""
+        if self._bundled is not None:
+            return self._bundled
         owners: dict[str, str] = {}
         bundled: dict[str, Path] = {}
         for plugin, ask in self._implementations("bundled_checkpoints"):
@@ -190,6 +193,7 @@ class Plugins:
                     owners[name] = plugin.name
                     plugin.models.append(name)
                     bundled[name] = path
+        self._bundled = bundled
         return bundled
 
     def register_commands(self, cli: click.Group) -> dict[str, str]:

@@ -28,8 +28,6 @@ from distill_codec import code_commands, prompts, train_command, train_prior_com
 
 PLUGIN_API = 1
 
-PROMPT_SECONDS = 5.0
-
 
 class CodecLoader(ModelLoader):
     """Loads version 3 checkpoints of `model_type` "codec"."""
@@ -45,7 +43,7 @@ class CodecLoader(ModelLoader):
             )
         prompt = options.get("prompt")
         if prompt is None:
-            if options.get("prompt_seconds") not in (None, PROMPT_SECONDS):
+            if options.get("prompt_seconds") is not None:
                 raise RequestError("--prompt-seconds: there is no --prompt. Give the recording to continue.")
             return None
         path = library.expand(prompt).absolute()
@@ -92,7 +90,8 @@ def generation_options() -> list[click.Option]:
                        help="From recombining the recordings, at 0, to keeping away from them, at 1."),
         click.Option(["--prompt"], metavar="FILE",
                      help="Continue this recording: files begin with its end, as the model hears it, and go on."),
-        options.number("--prompt-seconds", default=PROMPT_SECONDS, low=0.0, high=3600.0, unit="s", metavar="SECONDS",
+        options.number("--prompt-seconds", default=None, low=0.0, high=3600.0, unit="s", metavar="SECONDS",
+                       default_means=f"default {prompts.PROMPT_SECONDS:g}",
                        help="How much of the recording's end the files begin with; 0 is nothing of it."),
     ]  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,15 +39,17 @@ def contents(codec: Codec, metadata: Mapping[str, Any], training: Mapping[str, A
     }
 
 
-def publish(path: Path, saved: Mapping[str, Any], page: str, report: str, *, replacing: bool) -> tuple[Path, Path]:
-    """Have a checkpoint appear at `path`, whole, and the `page` beside it; their paths.
+def publish(
+    path: Path, saved: Mapping[str, Any], page: Callable[[Path], str], report: str, *, replacing: bool
+) -> tuple[Path, Path]:
+    """Have a checkpoint appear at `path`, whole, and beside it what `page` makes of its draft; their paths.
 
     The page's name is that of the checkpoint with `report` after it. Where either is in use, both get a number, unless
     `replacing`. Raises `DistillError` where they do not fit on the disk.
     """
     with _room(path), outputs.temporary(path.parent) as draft, outputs.temporary(path.parent) as page_draft:
         _write(draft, saved)
-        page_draft.write_text(page, "utf-8")
+        page_draft.write_text(page(draft), "utf-8")
         if replacing:
             beside = path.with_name(path.stem + report)
             draft.replace(path)
@@ -64,26 +66,13 @@ def publish(path: Path, saved: Mapping[str, Any], page: str, report: str, *, rep
     raise AssertionError("count() does not end")
 
 
-def replace(path: Path, saved: Mapping[str, Any]) -> None:
-    """Have `path` hold a checkpoint, whole, in place of what it held. Raises as `publish` does.
-
-    Raises `CheckpointError` where it has something of another program in it, which would be lost.
-    """
-    if _is_foreign(saved):
+def refuse_foreign(path: Path, contents: Mapping[str, Any]) -> None:
+    """Raise `CheckpointError` where `contents` have something of another program in them, which `_write` would lose."""
+    if _is_foreign(contents):
         raise CheckpointError(
             f"{clean(str(path), 200)} holds objects of the program that made it, which would be lost if it were "
             "written anew."
         )
-    with _room(path), outputs.temporary(path.parent) as draft:
-        _write(draft, saved)
-        draft.replace(path)
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Have `path` hold `text`, whole, in place of what it held. Raises as `publish` does."""
-    with _room(path), outputs.temporary(path.parent) as draft:
-        draft.write_text(text, "utf-8")
-        draft.replace(path)
 
 
 def _is_foreign(value: object) -> bool:

@@ -20,6 +20,7 @@ from distill_codec import prompts
 from distill_codec.networks import Codec
 from distill_codec.novelty import NoveltyIndex
 from distill_codec.prior import Prior
+from distill_codec.prompts import PROMPT_SECONDS
 from distill_codec.recordings import Reader
 from distill_codec.sampling import ROWS, Group, Row, Settings, padded
 from distill_codec.tokenizer import FRAMES, CodecTokenizer
@@ -83,14 +84,15 @@ class CodecModel(GenerativeModel):
         rows = [Row(one.seed, self._frames(one) - len(kept)) for one in requests]
         group = Group(self._prior, self._index, _settings(options), rows, prompt)
         for request, row in zip(requests, rows, strict=True):
-            yield Generation(self._chunks(request, group, row, kept), partial(self._statistics, group, row))
+            yield Generation(self._chunks(request, group, row, kept), partial(self._statistics, group, row, len(kept)))
 
     def _frames(self, request: GenerationRequest) -> int:
         return -(-request.samples // self._frame_length)
 
     def _kept(self, options: Mapping[str, Any]) -> int:
         """How many frames of the prompt the file begins with."""
-        seconds = float(options.get("prompt_seconds", 0.0))
+        seconds = options.get("prompt_seconds")
+        seconds = PROMPT_SECONDS if seconds is None else float(seconds)
         return round(seconds * self.sample_rate / self._frame_length)
 
     def _chunks(
@@ -113,11 +115,11 @@ class CodecModel(GenerativeModel):
                 return
             yield block
 
-    def _statistics(self, group: Group, row: Row) -> Mapping[str, float]:
-        longest = group.longest_copy(row)
+    def _statistics(self, group: Group, row: Row, kept: int) -> Mapping[str, float]:
+        longest = min(group.longest_copy(row), row.frames)  # a run may have begun in the prompt
         return {
             "longest_copy_seconds": longest * self._frame_length / self.sample_rate,
-            "longest_copy_share": longest / row.frames,
+            "longest_copy_share": longest / (kept + row.frames),
         }
 
     def _read_prompt(self, path: str | None, fingerprint: str | None) -> NDArray[np.int64]:

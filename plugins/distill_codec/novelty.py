@@ -20,8 +20,8 @@ ORDERS = (2, 4, 8, 16)
 """Lengths of the n-grams, in frames."""
 COMPARED = 2
 """Levels, from the coarsest on."""
-MOST_FRAMES = 2**22
-"""A day of recordings."""
+MOST_FRAMES = 2**26
+"""Two weeks of recordings."""
 
 Hashes = NDArray[np.uint32]
 Numbers = NDArray[np.uint64]

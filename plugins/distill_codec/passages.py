@@ -49,12 +49,15 @@ CONTEXT_SECONDS = 20
 
 @dataclass(frozen=True)
 class Material:
-    """What to train on, `training` with its `odds`; the `recordings` among it, as they are; and what is `held_out`."""
+    """What to train on, `training` with its `odds`; the `recordings` among it, as they are; and what is `held_out`.
+
+    Of each sound that is held out, the same several times, a little shifted.
+    """
 
     training: Sequence[Passage]
     odds: NDArray[np.float64]
     recordings: Sequence[Passage]
-    held_out: Sequence[Passage]
+    held_out: Sequence[Sequence[Passage]]
 
 
 @dataclass(frozen=True)
@@ -158,31 +161,26 @@ def _gain(rng: np.random.Generator, low: float, high: float) -> np.float32:
     return np.float32(10 ** (rng.uniform(low, high) / 20))
 
 
-def _held_out(tokenizer: Tokenizer, corpus: Corpus, stretches: Sequence[Stretch]) -> Iterator[Passage]:
-    """`stretches`, several times, each after what is before it in its recording: that much is known."""
+def _held_out(tokenizer: Tokenizer, corpus: Corpus, stretches: Sequence[Stretch]) -> Iterator[list[Passage]]:
+    """Each of `stretches`, several times, after what is before it in its recording: that much is known."""
     some = spread(stretches, HELD_OUT)
     for one in some:
         [recording] = [each for each in corpus.recordings if each.start <= one.start < each.start + each.samples]
         stop = min(one.stop, one.start + HELD_OUT_SECONDS * corpus.sample_rate // len(some))
         start = max(recording.start, one.start - CONTEXT_SECONDS * corpus.sample_rate)
         wave = corpus.of(Stretch(one.name, start, stop))
-        whole = _codes(tokenizer, wave)
-        step = wave.shape[1] // len(whole)
+        step = wave.shape[1] // len(_codes(tokenizer, wave))
+        passages = []
         for number in range(SHIFTS):
-            shift = number * step // SHIFTS
-            codes = _codes(tokenizer, np.pad(wave, ((0, 0), (shift, 0)))) if shift else whole
-            before = one.start - start + shift if one.start > start else 0
-            ends = stop == recording.start + recording.samples
-            if (first := -(-before // step)) < len(codes):
-                yield Passage(codes, start == recording.start, ends, HELD_OUT_VARIATION, first)
-
-
-def halved(held_out: Sequence[Passage]) -> tuple[list[Passage], list[Passage]]:
-    """`held_out` in two halves, with all shifts of a sound in the same one."""
-    halves: tuple[list[Passage], list[Passage]] = [], []
-    for number in range(0, len(held_out), SHIFTS):
-        halves[number // SHIFTS % 2].extend(held_out[number : number + SHIFTS])
-    return halves
+            shifted = np.pad(wave, ((0, 0), (number * step // SHIFTS, 0)))
+            known = shifted.shape[1] - (stop - one.start) if one.start > start else 0
+            first = len(_codes(tokenizer, shifted[:, :known])) if known else 0
+            codes = _codes(tokenizer, shifted)
+            if first < len(codes):
+                ends = stop == recording.start + recording.samples
+                passages.append(Passage(codes, start == recording.start, ends, HELD_OUT_VARIATION, first))
+        if passages:
+            yield passages
 
 
 def _codes(tokenizer: Tokenizer, wave: Wave) -> NDArray[np.int64]:

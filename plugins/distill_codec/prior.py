@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distill.checkpoint import load_weights
+from distill.errors import CheckpointError
 from distill_codec.prior_shape import PriorShape
 
 EXPANSION = 4
@@ -136,6 +137,8 @@ class Prior(nn.Module):
         with torch.device("meta"):  # so that sizes are compared with the file's before anything is allocated
             network = cls(shape, torch.empty(codebooks.shape), dropout)
         load_weights(network, tensors, "prior")
+        if not ((network.certainty > 0) & (network.certainty <= 1)).all():
+            raise CheckpointError("The checkpoint's prior has a certainty that is not over 0 and up to 1.")
         network.set_codebooks(codebooks)
         return network
 

@@ -27,6 +27,8 @@ CERTAINTIES = tuple(number / 20 for number in range(4, 21))
 """Those tried."""
 ROWS, ROW_FRAMES = 8, 256
 """A batch."""
+BLOCK = 512
+"""Frames of a passage that are measured at once, with two windows before them."""
 LONGER = 20 * 60
 """With more seconds than these to learn from, the network is twice as wide."""
 SMALL_CODEC = 192
@@ -126,8 +128,13 @@ class CodecPriorLearner(PriorLearner):
 
     def _costs(self, passage: Passage, certainties: Sequence[float | None]) -> Tensor:
         """What frames of `passage` that count cost in nats, `[certainties, frames, levels]`; None is as it is."""
-        first = max(0, passage.first - 2 * self.network.shape.window)
-        parts = self._part(passage, first, len(passage.codes), 0)
+        stops = range(passage.first + BLOCK, len(passage.codes) + BLOCK, BLOCK)
+        return torch.cat([self._costs_of(passage, stop - BLOCK, stop, certainties) for stop in stops], dim=1)
+
+    def _costs_of(self, passage: Passage, start: int, stop: int, certainties: Sequence[float | None]) -> Tensor:
+        """The same for the frames `start` to `stop`."""
+        first = max(0, start - 2 * self.network.shape.window)
+        parts = self._part(passage, first, min(stop, len(passage.codes)), 0)
         *shown, wanted = (torch.from_numpy(one).to(self._device)[None] for one in parts)
         self.network.eval()
         with torch.inference_mode():
@@ -135,7 +142,7 @@ class CodecPriorLearner(PriorLearner):
             return torch.stack([
                 torch.stack([self._cost(number, level, wanted, one) for number, level in enumerate(logits)], dim=-1)
                 for one in certainties
-            ])[:, passage.first - first :]  # fmt: skip
+            ])[:, start - first :]  # fmt: skip
 
     def _cost(self, number: int, logits: Tensor, wanted: Tensor, certainty: float | None) -> Tensor:
         """What a level's codes cost `[frames]` by logits `[1, frames, codes]`, were its certainty another."""

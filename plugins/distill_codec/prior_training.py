@@ -28,11 +28,13 @@ from distill.seeding import stream
 from distill_codec import checkpoints
 from distill_codec.interruption import Interruption
 from distill_codec.pace import Pace
-from distill_codec.passages import Material, halved
+from distill_codec.passages import Material
 from distill_codec.trainer import BETAS, LARGEST_GRADIENT, load_optimizer
 
 SAVE_SECONDS = 45
 WATCH_SECONDS = 60
+MEASURING = 20
+"""Between two measurements, at least so many times as long as one takes."""
 FIRST_WATCH = 20
 LEARNING_RATE = 1.5e-3
 WEIGHT_DECAY = 0.1
@@ -48,7 +50,8 @@ MEMORISED = 0.03
 class PriorSettings:
     """What a training is asked for: `minutes`, or `steps`, the other is None.
 
-    What is held out is chosen by `split_seed`; all other chance comes from `seed`.
+    What is held out is chosen by `split_seed`; all other chance comes from `seed`. `half`: weights are saved in half
+    precision.
     """
 
     minutes: float | None
@@ -57,6 +60,7 @@ class PriorSettings:
     augmentation: bool = True
     seed: int = 0
     split_seed: int = 0
+    half: bool = False
 
     def config(self) -> dict[str, Any]:
         """What a checkpoint says of these settings: plain values."""
@@ -137,6 +141,7 @@ class PriorTraining:
         self._averaged = {name: tensor.detach().clone() for name, tensor in self._network.state_dict().items()}
         self._best = {name: tensor.clone() for name, tensor in self._averaged.items()}
         self._saved = self._watched = 0.0  # seconds spent
+        self._pause: float = WATCH_SECONDS  # between measurements
         if saved is not None:
             self._restore(saved)
 
@@ -199,8 +204,10 @@ class PriorTraining:
         now = self.pace.spent
         if self.pace.steps is None:
             self.pace.plan(self.steps)
-        if now - self._watched >= WATCH_SECONDS or self.steps == FIRST_WATCH:
+        if now - self._watched >= self._pause or self.steps == FIRST_WATCH:
+            began = time.monotonic()
             self.measure()
+            self._pause = max(WATCH_SECONDS, MEASURING * (time.monotonic() - began))
             self._watched = now
         if now - self._saved >= SAVE_SECONDS:
             self.pace.plan(self.steps)
@@ -223,7 +230,7 @@ class PriorTraining:
         """The learner with what is to be kept, in eval mode; it trains no further."""
         self._network.load_state_dict(self._best)
         self._network.eval()
-        self.learner.settle(self.material.held_out)
+        self.learner.settle(_flat(self.material.held_out))
         return self.learner
 
     def save(self) -> None:
@@ -272,18 +279,22 @@ def _optimizer(network: nn.Module) -> AdamW:
                  LEARNING_RATE, BETAS)  # fmt: skip
 
 
-def held_out_bits(learner: PriorLearner, held_out: Sequence[Passage]) -> NDArray[np.float64]:
+def held_out_bits(learner: PriorLearner, held_out: Sequence[Sequence[Passage]]) -> NDArray[np.float64]:
     """What a frame of held-out codes costs `learner` in bits, level by level: `[levels]`.
 
-    What is fitted to held-out codes is fitted to one half of them and measured on the other, both ways.
+    What is fitted to held-out sounds is fitted to every other one and measured on the rest, both ways.
     """
-    halves = halved(held_out)
+    halves = _flat(held_out[::2]), _flat(held_out[1::2])
     found = []
     for half, other in (halves, halves[::-1]):
         learner.settle(other)
         found += [learner.bits(one) for one in half]
     bits: NDArray[np.float64] = np.concatenate(found).mean(axis=0)
     return bits
+
+
+def _flat(held_out: Sequence[Sequence[Passage]]) -> list[Passage]:
+    return [one for sound in held_out for one in sound]
 
 
 def unigram_bits(learner: PriorLearner, material: Material) -> NDArray[np.float64]:
@@ -295,7 +306,7 @@ def unigram_bits(learner: PriorLearner, material: Material) -> NDArray[np.float6
     if not material.held_out:
         return np.zeros(0)
     trained, size = _joined(learner, [one.codes for one in material.recordings])
-    held, _ = _joined(learner, [one.codes[one.first :] for one in material.held_out])
+    held, _ = _joined(learner, [one.codes[one.first :] for one in _flat(material.held_out)])
     best: NDArray[np.float64] | None = None
     for more in SMOOTHINGS:
         counts = np.stack([np.bincount(column, minlength=size) for column in trained.T]) + more

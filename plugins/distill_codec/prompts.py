@@ -8,6 +8,9 @@ from pathlib import Path
 from distill.errors import RequestError
 from distill.text import clean
 
+PROMPT_SECONDS = 5.0
+"""How much of a recording files begin with, where nobody says."""
+
 
 def fingerprint(path: str) -> str:
     """A hash of the file at `path`. Raises `RequestError` where it cannot be read."""

@@ -54,7 +54,7 @@ class Settings:
         return PULL * (1 - 2 * self.novelty)
 
 
-@dataclass
+@dataclass(eq=False)
 class Row:
     """One file: its `seed`, how many `frames` it needs, and those `sampled` that are not taken yet."""
 

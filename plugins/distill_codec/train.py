@@ -30,7 +30,7 @@ from distill_codec.processes import Alone, processes
 from distill_codec.shape import Shape
 from distill_codec.telling import Telling, clock, held_out
 from distill_codec.training import Training
-from distill_codec.training_files import REPORT, Files, damage_named, model_id
+from distill_codec.training_files import REPORT, Files, damage_named
 from distill_codec.training_settings import TrainingSettings, minutes_for, sizes_for
 
 SAMPLE_RATE = Shape().sample_rate
@@ -118,11 +118,13 @@ class Done:
 
 
 def _done(asked: Asked, files: Files) -> Done | None:
-    """The codec that a training to be resumed has ended with, where it is the prior's training that was interrupted."""
+    """The codec that a training to be resumed has ended with, where it was interrupted before its prior was trained."""
     if not asked.resume or not asked.prior or files.training.exists() or not files.model.exists():
         return None
     header = read_header(files.model)
-    if header is None or not Files.of_prior(files.model).training.exists():
+    if header is None or not {"training_config", "codec_config"} <= header.fields.keys():
+        return None
+    if header.fields.get("has_prior") and not Files.of_prior(files.model).training.exists():
         return None
     with damage_named(files.model):
         return Done(
@@ -168,7 +170,8 @@ def _begun(asked: Asked, files: Files) -> Begun | None:
                 f"A training named {shown} was interrupted: --resume goes on with it. To begin anew, remove "
                 f"{clean(str(files.training), 200)} or give another --name."
             )
-        for path in (files.model, files.report):
+        prior = Files.of_prior(files.model)
+        for path in (files.model, files.report, prior.report, prior.training):
             if path.exists():
                 raise DistillError(f"{clean(str(path), 200)} is there already. Give another --name, or remove it.")
         return None
@@ -188,8 +191,15 @@ def _begun(asked: Asked, files: Files) -> Begun | None:
         found = saved["trainer"]["learner"]
         if any(found[f"codec.{name}"].shape != tensor.shape for name, tensor in wanted.items()):
             raise ValueError("its tensors are not of its shape")
-    if files.model.exists() and model_id(files.model) != begun.identity:
-        raise DistillError(f"{clean(str(files.model), 200)} is another model. Move it away, and resume then.")
+    if files.model.exists():
+        header = read_header(files.model)
+        if header is None or header.metadata.get("model_id") != begun.identity:
+            raise DistillError(f"{clean(str(files.model), 200)} is another model. Move it away, and resume then.")
+        if header.fields.get("has_prior"):
+            raise DistillError(
+                f"{clean(str(files.model), 200)} has a prior by now, which would be lost. Move it away, and resume "
+                "then."
+            )
     return begun
 
 
@@ -236,7 +246,7 @@ def _finish(training: Training, asked: Asked, files: Files, replacing: bool) -> 
         codec, metadata, training.settings.config(), training.history.config(), figures.config()
     )  # fmt: skip
     page = report.page(asked.name, training, codec, figures)
-    return figures, checkpoints.publish(files.model, saved, page, REPORT, replacing=replacing)
+    return figures, checkpoints.publish(files.model, saved, lambda _: page, REPORT, replacing=replacing)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ with its prior → report
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from signal import Signals
@@ -18,7 +19,7 @@ import click
 import torch
 
 from distill import devices, library, outputs, registry
-from distill.checkpoint import CheckpointHeader, load_contents, read_header
+from distill.checkpoint import CheckpointHeader, load_contents, read_header, section
 from distill.errors import DistillError, RequestError, Terminated
 from distill.plugins import Plugins
 from distill.registry import Claim
@@ -26,11 +27,11 @@ from distill.text import clean
 from distill_codec import checkpoints, prior_report
 from distill_codec.corpus import Corpus, Split, read, split
 from distill_codec.interruption import Interruption
-from distill_codec.passages import encode
+from distill_codec.passages import Material, encode
 from distill_codec.prior_figures import PriorFigures
 from distill_codec.prior_training import PriorSettings, PriorTraining
 from distill_codec.telling import Telling, clock, held_out
-from distill_codec.training_files import Files, damage_named
+from distill_codec.training_files import PRIOR_REPORT, Files, damage_named, model_id
 from distill_codec.training_settings import minutes_for
 
 HOLD_OUT = 0.1
@@ -60,13 +61,11 @@ class Asked:
 
 def train_prior(plugins: Plugins, asked: Asked) -> None:
     """Do what was `asked`. Raises `DistillError` for what cannot be; what is there by then stays."""
-    header = registry.identify(plugins, library.resolve(asked.model, plugins.bundled()))
-    files = Files.of_prior(asked.output or header.path)
+    path = library.resolve(asked.model, plugins.bundled())
+    header = registry.identify(plugins, path)
+    files = Files.of_prior(asked.output or path)
     claim = registry.claim(plugins, header, asked.loader)
-    if asked.output is None and header.fields.get("has_prior") and not asked.resume:
-        raise RequestError(f"{header.name} has a prior. --output FILE trains it further, and leaves this one as it is.")
-    if asked.output is not None and asked.output.exists() and not asked.resume:
-        raise DistillError(f"{clean(str(asked.output), 200)} is there already. Give another --output, or remove it.")
+    _check(asked, header, files, is_bundled=path in plugins.bundled().values())
     outputs.prepare(files.model.parent)
     device = devices.choose(asked.device)
     with files.claimed():
@@ -77,9 +76,30 @@ def train_prior(plugins: Plugins, asked: Asked) -> None:
         corpus = read(asked.dataset, tokenizer.sample_rate, tokenizer.channels, files.model.parent, tell.reading)
         tell.corpus(corpus)
         settings = _settings(asked, header, corpus, device) if saved is None else saved.settings
-        learnt = learn(plugins, claim, corpus, settings, files, device, tell, saved, half=asked.half)
+        replacing = asked.output is None or asked.resume
+        learnt = learn(plugins, claim, corpus, settings, files, device, tell, saved, replacing=replacing)
     _print(asked.json, learnt)
     learnt.end()
+
+
+def _check(asked: Asked, header: CheckpointHeader, files: Files, is_bundled: bool) -> None:
+    """Refuse early what would cost someone a file. Raises `DistillError`."""
+    if asked.output is None:
+        if is_bundled:
+            raise RequestError(f"{header.name} came with its plugin. Give an --output FILE to write the model to.")
+        if asked.half:
+            raise RequestError("--half: MODEL would lose half of its precision. Give an --output FILE.")
+        if header.fields.get("has_prior") and not asked.resume:
+            raise RequestError(
+                f"{header.name} has a prior. --output FILE trains it further, and leaves this one as it is."
+            )
+    if asked.resume:
+        if files.model.exists() and model_id(files.model) != header.metadata.get("model_id"):
+            raise DistillError(f"{clean(str(files.model), 200)} is another model. Move it away, and resume then.")
+        return
+    for path in (files.report, *([] if asked.output is None else [files.model])):
+        if path.exists():
+            raise DistillError(f"{clean(str(path), 200)} is there already. Move it away, or give another --output.")
 
 
 @dataclass(frozen=True)
@@ -107,16 +127,20 @@ def begun(files: Files, resume: bool) -> Begun | None:
 
 
 def _settings(asked: Asked, header: CheckpointHeader, corpus: Corpus, device: str) -> PriorSettings:
-    """What is asked for; what is held out is what the model's own training held out, if it says so."""
-    own = header.fields.get("training_config")
-    own = own if isinstance(own, Mapping) else {}
-    share, seed = own.get("hold_out"), own.get("seed")
-    fit = isinstance(share, float) and 0 <= share <= 0.5 and isinstance(seed, int) and seed >= 0
-    hold_out = asked.hold_out if asked.hold_out is not None else share if fit and share is not None else HOLD_OUT
-    return settings_for(
-        corpus, device, asked.minutes, asked.steps, hold_out, asked.augmentation, asked.seed,
-        seed if fit and seed is not None else asked.seed,
+    """What is asked for. What is held out is what the model's own training held out, if it says so: its prior's."""
+    share, seed = HOLD_OUT, asked.seed
+    for config, name in (("training_config", "seed"), ("prior_training_config", "split_seed")):
+        own = header.fields.get(config)
+        if not isinstance(own, Mapping):
+            continue
+        held, chosen = own.get("hold_out"), own.get(name)
+        if isinstance(held, float) and 0 <= held <= 0.5 and isinstance(chosen, int) and chosen >= 0:
+            share, seed = held, chosen
+    hold_out = share if asked.hold_out is None else asked.hold_out
+    settings = settings_for(
+        corpus, device, asked.minutes, asked.steps, hold_out, asked.augmentation, asked.seed, seed
     )  # fmt: skip
+    return replace(settings, half=asked.half)
 
 
 def settings_for(
@@ -159,12 +183,14 @@ def learn(
     tell: PriorTelling,
     begun: Begun | None = None,
     *,
-    half: bool = False,
+    replacing: bool = True,
 ) -> Learnt:
-    """Train a prior for the model of `claim` on `corpus`, and write `files`.
+    """Train a prior for the model of `claim` on `corpus`, and write `files`, in place of what is there if `replacing`.
 
     Raises `KeyboardInterrupt` or `Terminated` where that ended it before its first step.
     """
+    contents = load_contents(claim.header)
+    checkpoints.refuse_foreign(files.model, contents)
     torch.manual_seed(settings.seed)
     with claim.breakage_named("loading"):
         learner = claim.loader.load_prior_learner(claim.header, device, corpus.seconds)
@@ -175,15 +201,13 @@ def learn(
         material = encode(
             learner.tokenizer, corpus, parts, settings.seed, settings.augmentation, tell.encoding, interruption.check
         )
-    with damage_named(files.training):
-        training = PriorTraining(
-            settings,
-            learner,
-            material,
-            files.training,
-            {"corpus": corpus.fingerprint, "model": str(claim.header.metadata.get("model_id"))},
-            None if begun is None else begun.saved,
-        )
+    tell.material(parts, material)
+    origin = {"corpus": corpus.fingerprint, "model": _fingerprint(contents)}
+    if begun is None:
+        training = PriorTraining(settings, learner, material, files.training, origin)
+    else:
+        with damage_named(files.training):
+            training = PriorTraining(settings, learner, material, files.training, origin, begun.saved)
     tell.training(training, device)
     with closing(tell):
         interrupted_by = training.run(tell.step)
@@ -191,7 +215,15 @@ def learn(
         return Learnt(training, None, None, interrupted_by)
     tell.ending(interrupted_by is not None)
     figures = PriorFigures.of(training)
-    made = _finish(plugins, claim, corpus, parts, training, figures, files, half)
+    saved = _finished(training, contents, corpus, figures)
+
+    def page(path: Path) -> str:
+        header = read_header(path)
+        assert header is not None
+        made = Claim(header, claim.plugin, claim.loader)
+        return prior_report.page(plugins, made, corpus, parts, training, figures)
+
+    made = checkpoints.publish(files.model, saved, page, PRIOR_REPORT, replacing=replacing)
     tell.figures(figures)
     if interrupted_by is None:
         files.training.unlink(missing_ok=True)
@@ -200,13 +232,20 @@ def learn(
     return Learnt(training, figures, made, interrupted_by)
 
 
-def _finish(
-    plugins: Plugins, claim: Claim, corpus: Corpus, parts: Split, training: PriorTraining, figures: PriorFigures,
-    files: Files, half: bool,
-) -> tuple[Path, Path]:  # fmt: skip
-    """Write the model with its prior, and the report; their paths."""
+def _fingerprint(contents: Mapping[str, Any]) -> str:
+    """What tells a model's codes from another's: a hash of its tensors."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(section(dict(contents), "model_state_dict").items()):
+        digest.update(name.encode())
+        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _finished(
+    training: PriorTraining, contents: Mapping[str, Any], corpus: Corpus, figures: PriorFigures
+) -> dict[str, Any]:
+    """The dictionary of the model with its prior."""
     learner = training.settled()
-    contents = load_contents(claim.header)
     learnt = dict(learner.contents(training.material.recordings, training.steps))
     metadata = {
         **learnt.pop("prior_metadata", {}),
@@ -223,14 +262,9 @@ def _finish(
         "prior_training_config": training.settings.config(), "prior_loss_curve_history": training.history.config(),
         "prior_figures": figures.config(),
     }  # fmt: skip
-    if half:
+    if training.settings.half:
         saved = {name: _halved(value) if name.endswith("state_dict") else value for name, value in saved.items()}
-    checkpoints.replace(files.model, saved)
-    header = read_header(files.model)
-    assert header is not None
-    page = prior_report.page(plugins, Claim(header, claim.plugin, claim.loader), corpus, parts, training, figures)
-    checkpoints.replace_text(files.report, page)
-    return files.model, files.report
+    return saved
 
 
 def _perplexity(bits: list[Any]) -> float | None:
@@ -268,6 +302,11 @@ class PriorTelling(Telling):
     def plan(self, parts: Split, corpus: Corpus) -> None:
         """Tell what is held out."""
         self.say(f"Held out: {held_out(parts, corpus.sample_rate)}.")
+
+    def material(self, parts: Split, material: Material) -> None:
+        """Warn where nothing of what is held out can be measured."""
+        if parts.held_out and not material.held_out:
+            self.warn("What is held out is too short to be measured with this model. Hold out more: --hold-out 0.3.")
 
     def encoding(self, done: int, total: int) -> None:
         """Tell that `done` of `total` sounds are encoded."""

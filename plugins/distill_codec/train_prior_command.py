@@ -30,7 +30,7 @@ from distill_codec.train_command import MAX_SEED, refuse_with_resume
                        help="Share of the audio to test with and not to train on. 0 trains on everything."),
         click.Option(["--augmentation/--no-augmentation"], default=True,
                      help="Learn from varied copies too: shifted, transposed, mixed.  [default: on]"),
-        click.Option(["--half"], is_flag=True, help="Save weights in half precision: half the size."),
+        click.Option(["--half"], is_flag=True, help="Save weights in half precision: half the size. With --output."),
         options.number("--seed", default=0, low=0, high=MAX_SEED, integer=True, help="All chance comes from it."),
         click.Option(["--device"], type=click.Choice(devices.DEVICES), default="auto",
                      help="What to compute on; auto is a GPU if there is one.  [default auto]"),
@@ -57,7 +57,7 @@ def train_prior(plugins: Plugins, /, model: str, dataset: Path, output: Path | N
     if minutes is not None and steps is not None:
         raise RequestError("--minutes and --steps: give one of them.")
     if resume:
-        refuse_with_resume({"minutes", "steps", "hold_out", "augmentation", "seed"})
+        refuse_with_resume({"minutes", "steps", "hold_out", "augmentation", "seed", "half"})
     from distill import startup
 
     with startup.importing():

@@ -37,9 +37,8 @@ class Files:
     @classmethod
     def of_prior(cls, model: Path) -> Files:
         """The files of the prior that `model` gets."""
-        return cls(
-            model, model.with_name(f"{model.stem}{PRIOR_REPORT}"), model.with_name(f"{model.stem}.prior-training")
-        )
+        name = model.stem if model.suffix == ".distill" else model.name
+        return cls(model, model.with_name(f"{model.stem}{PRIOR_REPORT}"), model.with_name(f"{name}.prior-training"))
 
     @contextmanager
     def claimed(self) -> Iterator[None]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from checkpoints import SMALL_CODEC, codec_contents, codec_prior_contents, save
+from checkpoints import SMALL_CODEC, codec, codec_contents, codec_prior_contents, save
 from numpy.typing import NDArray
 from program import Cli
 from recordings import sound, write
@@ -49,11 +49,15 @@ def whole(model: CodecModel, asked: GenerationRequest) -> NDArray[np.float32]:
     return np.concatenate(list(model.generate(asked)), axis=1)
 
 
+def prior_of(contents: dict[str, Any]) -> Prior:
+    codebooks = contents["model_state_dict"]["codebooks"]
+    return Prior.load(contents["prior_state_dict"], contents["prior_config"], codebooks)
+
+
 def group(rows: list[Row], settings: Settings | None = None, prompt: NDArray[np.int64] | None = None,
           contents: dict[str, Any] | None = None) -> Group:  # fmt: skip
     contents = contents or codec_prior_contents()
-    codebooks = contents["model_state_dict"]["codebooks"]
-    prior = padded(Prior.load(contents["prior_state_dict"], contents["prior_config"], codebooks))
+    prior = padded(prior_of(contents))
     index = NoveltyIndex.from_config(contents["novelty_index"])
     nothing = np.zeros((0, SMALL_CODEC.num_quantizers), np.int64)
     return Group(prior, index, settings or Settings(), rows, nothing if prompt is None else prompt)
@@ -245,6 +249,21 @@ def test_a_replay_refuses_another_prompt(cli: Cli, file: Path, prompt: Path, tmp
     again = cli("replay", made.with_suffix(".json"), "--check")
     assert again.code == 2
     assert "is not the recording it was" in again.err
+
+
+def test_no_share_is_over_one_where_a_run_began_in_the_prompt(model: CodecModel, prompt: Path) -> None:
+    heard = np.concatenate(list(model._tokenizer.encode([sound(2.0)])))
+    following = group([row := Row(1, 30)], prompt=heard, settings=Settings(top_p=0.9))
+    path = np.concatenate([heard, codes(following, row)])
+    known = group([row := Row(1, 30)], prompt=heard, settings=Settings(top_p=0.9), contents=knowing([path]))
+    codes(known, row)
+    assert known.longest_copy(row) > 30
+    model = CodecModel(codec(), prior_of(knowing([path])), NoveltyIndex.of([path]), "cpu")
+    asked = request(1, 20 + 30, prompt=str(prompt), prompt_seconds=20 * LENGTH / 48000)
+    [generation] = model.generate_batch([asked])
+    for _ in generation.chunks:
+        pass
+    assert generation.statistics() == {"longest_copy_seconds": 30 * LENGTH / 48000, "longest_copy_share": 0.6}
 
 
 def test_overlap_does_not_apply_and_warns(cli: Cli, file: Path) -> None:

@@ -117,6 +117,8 @@ def test_tensors_missing_surplus_or_misshapen_are_refused_by_name() -> None:
         ({name: tensor for name, tensor in tensors.items() if name != "start"}, "lacks the tensor start"),
         (tensors | {"more": torch.zeros(1)}, "a tensor too many, more"),
         (tensors | {"start": torch.zeros(3)}, "start of shape"),
+        (tensors | {"certainty": torch.zeros(3)}, "certainty"),
+        (tensors | {"certainty": torch.full((3,), float("nan"))}, "certainty"),
     ):
         with pytest.raises(CheckpointError, match=said):
             Prior.load(change, config, codebooks)

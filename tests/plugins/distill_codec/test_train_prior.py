@@ -6,6 +6,8 @@ import json
 import signal
 import subprocess
 import sys
+import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,11 @@ from distill import Passage
 from distill.checkpoint import load_contents, read_header
 from distill_codec import passages, prior_learner, prior_training, train, train_prior
 from distill_codec.corpus import Corpus, read, split
-from distill_codec.passages import encode, halved
+from distill_codec.passages import encode
 from distill_codec.prior_learner import CodecPriorLearner
 from distill_codec.prior_training import PriorTraining, held_out_bits, unigram_bits
 from distill_codec.tokenizer import CodecTokenizer
+from distill_codec.trainer import Trainer
 from distill_codec.training_settings import Sizes
 
 
@@ -256,12 +259,16 @@ def test_what_cannot_be_is_refused_and_nothing_is_written(
     cli: Cli, model: Path, sounds: Path, tmp_path: Path, vae_file: Path, vqvae_file: Path
 ) -> None:
     (tmp_path / "there.distill").touch()
+    (tmp_path / "new-prior-report.html").touch()
     there = files(tmp_path)
     for arguments, said in (
         ([model, sounds, "--steps", 2, "--minutes", 1], "--minutes and --steps: give one of them."),
         ([model, sounds, "--resume"], "no training of this prior was interrupted"),
         ([model, sounds, "--resume", "--steps", 2], "--steps: a training that is resumed keeps"),
         ([model, sounds, "-o", "there.distill"], "there.distill is there already"),
+        ([model, sounds, "-o", "new.distill"], "new-prior-report.html is there already"),
+        ([model, sounds, "--half"], "--half: MODEL would lose half of its precision"),
+        (["starter", sounds], "starter came with its plugin. Give an --output FILE"),
         ([model, tmp_path / "none"], "does not exist"),
         ([vae_file, sounds], "has no codes"),
         ([vqvae_file, sounds], "has a prior. --output FILE"),
@@ -378,12 +385,94 @@ def test_train_interrupted_at_the_prior_is_taken_up_there(
     assert torch.equal(found["model_state_dict"]["codebooks"], codec_before)
 
 
+def test_train_interrupted_before_its_prior_learnt_anything_is_taken_up_there(
+    cli: Cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "sizes_for", small_sizes)
+    monkeypatch.setattr(train_prior, "settings_for", six_steps)
+    with monkeypatch.context() as context:
+        context.setattr(train_prior, "encode", lambda *_: signal.raise_signal(signal.SIGINT) or time.sleep(60))
+        context.setattr(train_prior.Interruption, "noted", nullcontext)
+        result = cli("train", sounds, "--name", "rain", "--epochs", 1)
+    assert result.code == 130
+    assert files(tmp_path) == {"rain.distill", "rain-report.html"}
+    result = cli("train", sounds, "--name", "rain", "--resume")
+    assert result.code == 0, result.err
+    assert contents(Path("rain.distill"))["has_prior"]
+
+
+def test_a_prior_is_not_resumed_on_other_codes_nor_lost_to_a_codec_that_goes_on(
+    cli: Cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A codec's training is interrupted; the prior of what it was by then too; then the codec goes on."""
+    monkeypatch.setattr(train, "sizes_for", small_sizes)
+
+    def interrupted(self: Any, batch: Any, rate: float) -> Any:
+        if self.steps == 2:
+            signal.raise_signal(signal.SIGINT)
+        return original(self, batch, rate)
+
+    original = Trainer.step
+    with monkeypatch.context() as context:
+        context.setattr(Trainer, "step", interrupted)
+        assert cli("train", sounds, "--name", "rain", "--epochs", 1).code == 130
+    with monkeypatch.context() as context:
+        interrupt_at(context, 2, signal.SIGTERM)
+        assert cli("train-prior", "rain.distill", sounds, "--steps", 5).code == 143
+    assert cli("train", sounds, "--name", "rain", "--resume", "--no-prior").code == 0
+    result = cli("train-prior", "rain.distill", sounds, "--resume")
+    assert result.code == 1
+    assert "the training was of another model" in result.errors[-1]
+
+    with monkeypatch.context() as context:
+        context.setattr(Trainer, "step", interrupted)
+        assert cli("train", sounds, "--name", "snow", "--epochs", 1).code == 130
+    assert cli("train-prior", "snow.distill", sounds, "--steps", 3).code == 0
+    result = cli("train", sounds, "--name", "snow", "--resume")
+    assert result.code == 1
+    assert "has a prior by now, which would be lost" in result.errors[-1]
+    assert contents(Path("snow.distill"))["has_prior"]
+
+
+def test_a_prior_that_is_trained_further_holds_out_what_it_held_out_before(cli: Cli, model: Path, sounds: Path) -> None:
+    assert cli("train-prior", model, sounds, "--steps", 2, "--hold-out", 0).code == 0
+    result = cli("train-prior", model, sounds, "--steps", 2, "-o", "further.distill")
+    assert result.code == 0, result.err
+    assert any(line.startswith("Held out: nothing") for line in result.errors)
+    assert contents(Path("further.distill"))["prior_figures"]["bits"] == []
+
+
+def test_a_file_that_appears_meanwhile_stays(
+    cli: Cli, model: Path, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def other(*arguments: Any) -> Any:
+        (tmp_path / "new.distill").write_text("mine")
+        return original(*arguments)
+
+    original = train_prior.encode
+    monkeypatch.setattr(train_prior, "encode", other)
+    result = cli("train-prior", model, sounds, "--steps", 2, "-o", "new.distill")
+    assert result.code == 0, result.err
+    assert (tmp_path / "new.distill").read_text() == "mine"
+    assert result.files == [Path("new-2.distill"), Path("new-2-prior-report.html")]
+
+
+def test_what_is_held_out_and_too_short_to_be_measured_is_said(cli: Cli, tmp_path: Path) -> None:
+    """A tenth of these is within the last chunk of a version 2 model, most of which was trained on."""
+    sounds = corpus(tmp_path / "sounds", files=3, seconds=2.3)
+    path = save(vqvae_contents(prior=False), tmp_path / "pebbles.distill")
+    result = cli("train-prior", path, sounds, "--steps", 2)
+    assert result.code == 0, result.err
+    assert any("too short to be measured" in line for line in result.errors)
+
+
 def test_memorising_is_warned_of_in_plain_words(
     cli: Cli, model: Path, sounds: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is kept is what told held-out sounds best; the warning names the step."""
     rising = iter([30.0, 20.0, 25.0, 26.0, 27.0])
     monkeypatch.setattr(prior_training, "WATCH_SECONDS", 0)
+    monkeypatch.setattr(prior_training, "MEASURING", 0)
     monkeypatch.setattr(prior_training, "held_out_bits", lambda *_: np.full(3, next(rising) / 3))
     result = cli("train-prior", model, sounds, "--steps", 4)
     assert any("It began to learn the recordings by heart" in line and "after step 2 of 4" in line
@@ -407,22 +496,52 @@ def test_what_is_held_out_is_not_trained_on(sounds: Path) -> None:
         assert one.variation == 0
         whole = np.concatenate(list(tokenizer.encode([found.of(recording)])))
         np.testing.assert_array_equal(one.codes, whole)
-    assert {one.variation for one in material.held_out} == {passages.HELD_OUT_VARIATION}
-    assert len(material.held_out) == 4 * passages.SHIFTS
-    for one in material.held_out:
+    assert [len(shifts) for shifts in material.held_out] == [passages.SHIFTS] * 4
+    for one in (one for shifts in material.held_out for one in shifts):
         held = (len(one.codes) - one.first) * SMALL_CODEC.frame_length / 48000
         assert held == pytest.approx(0.3, abs=0.04)
+        assert one.variation == passages.HELD_OUT_VARIATION
     assert all(0 < one.variation <= 1 for one in material.training[4:])
     plain = encode(tokenizer, found, parts, 0, augmentation=False)
     assert len(plain.training) == 4
 
 
-def test_halves_of_held_out_sounds_share_no_sound(sounds: Path) -> None:
+def test_what_is_fitted_to_held_out_sounds_is_measured_on_others(sounds: Path) -> None:
+    """Whatever a learner settles on is not what its bits are then asked of."""
     found = read_in(sounds)
     material = encode(CodecTokenizer(codec(), "cpu"), found, split(found, 0.1, 0), 0, augmentation=False)
-    one, other = halved(material.held_out)
-    assert len(one) == len(other) == 2 * passages.SHIFTS
-    assert {id(passage) for passage in [*one, *other]} == {id(passage) for passage in material.held_out}
+    settled: list[list[Passage]] = []
+    measured: list[Passage] = []
+
+    class Learner(CodecPriorLearner):
+        def __init__(self) -> None: ...
+
+        def settle(self, held_out: Any) -> None:
+            settled.append(held_out)
+
+        def bits(self, passage: Passage) -> Any:
+            assert all(passage is not one for one in settled[-1])
+            measured.append(passage)
+            return np.ones((2, 3))
+
+    held_out_bits(Learner(), material.held_out)
+    assert {id(one) for one in measured} == {id(one) for shifts in material.held_out for one in shifts}
+    sounds_of = [{id(one) for one in half} for half in settled]
+    for shifts in material.held_out:
+        assert sum({id(one) for one in shifts} <= half for half in sounds_of) == 1
+
+
+def test_bits_do_not_depend_on_how_much_is_measured_at_once(sounds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = read_in(sounds)
+    network = codec()
+    prior = prior_learner.Prior(prior_learner.PriorShape(32, 2, 1, 8), network.codebooks)
+    learner = CodecPriorLearner(network, prior, "cpu")
+    [passage, *_] = encode(learner.tokenizer, found, split(found, 0.5, 0), 0, augmentation=False).held_out[0]
+    at_once = learner.bits(passage)
+    assert len(at_once) == len(passage.codes) - passage.first > 60
+    for block in (7, 1, len(at_once)):
+        monkeypatch.setattr(prior_learner, "BLOCK", block)
+        np.testing.assert_allclose(learner.bits(passage), at_once, atol=1e-4)
 
 
 def test_bits_are_those_of_the_model_that_generates(sounds: Path) -> None:
@@ -441,7 +560,7 @@ def test_bits_are_those_of_the_model_that_generates(sounds: Path) -> None:
     )
     counts = np.stack([np.bincount(np.concatenate([p.codes for p in material.recordings])[:, level], minlength=size)
                        for level in range(3)])  # fmt: skip
-    held = np.concatenate([p.codes[p.first :] for p in material.held_out])
+    held = np.concatenate([p.codes[p.first :] for shifts in material.held_out for p in shifts])
     by_smoothing = []
     for more in prior_training.SMOOTHINGS:
         odds = (counts + more) / (counts + more).sum(axis=1, keepdims=True)
