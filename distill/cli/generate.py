@@ -66,7 +66,7 @@ class _GenerateCommand(click.Command):
             "generate",
             callback=lambda **values: _generate(plugins, self._brought, **values),
             params=self._own,
-            help="Generate audio files with MODEL, the path of a checkpoint.\n\n"
+            help="Generate audio files with MODEL: the path of a checkpoint, or the name of one that came along.\n\n"
             "The path of each finished file is printed on a line of its own. Beside it lies NAME.json, which says how "
             "the file was made. Files in place stay as they are: a name in use gets a number, unless --overwrite.",
         )

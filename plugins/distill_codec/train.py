@@ -145,7 +145,7 @@ def _go_on(
             corpus, device, asked.prior_minutes or settings.minutes, None, settings.hold_out, settings.augmentation,
             settings.seed, settings.seed,
         )  # fmt: skip
-        tell = train_prior.PriorTelling(asked.quiet)
+        tell = train_prior.PriorTelling(asked.quiet, split_is_told=True)
         return train_prior.learn(
             plugins, claim, corpus, wanted if begun is None else begun.settings, files, device, tell, begun
         )

@@ -296,12 +296,14 @@ def _print(json: bool, learnt: Learnt) -> None:
 class PriorTelling(Telling):
     """What the training of a prior says."""
 
-    def __init__(self, quiet: bool) -> None:
+    def __init__(self, quiet: bool, split_is_told: bool = False) -> None:
         super().__init__(quiet, 0)
+        self._split_is_told = split_is_told
 
     def plan(self, parts: Split, corpus: Corpus) -> None:
-        """Tell what is held out."""
-        self.say(f"Held out: {held_out(parts, corpus.sample_rate)}.")
+        """Tell what is held out, unless the codec's training has told it."""
+        if not self._split_is_told:
+            self.say(f"Held out: {held_out(parts, corpus.sample_rate)}.")
 
     def material(self, parts: Split, material: Material) -> None:
         """Warn where nothing of what is held out can be measured."""

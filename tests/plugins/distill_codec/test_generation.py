@@ -113,11 +113,13 @@ def test_counted_chunks_are_those_that_come(model: CodecModel) -> None:
 
 
 def test_where_a_recording_ends_another_starts_and_no_frame_is_lost() -> None:
-    """A prior that ends after every frame gives as many frames, all of them codes."""
+    """A prior that ends after every frame gives as many frames, all of them codes, in twice as many steps."""
     contents = codec_prior_contents()
     contents["prior_state_dict"]["levels.0.head.bias"][-1] = 50.0
     row = Row(1, 3 * PIECE)
-    found = codes(group([row], contents=contents), row)
+    made = group([row], contents=contents)
+    found = codes(made, row)
+    assert made._pieces == 2 * 3
     assert found.shape == (3 * PIECE, SMALL_CODEC.num_quantizers)
     assert found.max() < SMALL_CODEC.codebook_size
 
