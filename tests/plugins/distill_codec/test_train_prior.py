@@ -473,11 +473,19 @@ def test_memorising_is_warned_of_in_plain_words(
     rising = iter([30.0, 20.0, 25.0, 26.0, 27.0])
     monkeypatch.setattr(prior_training, "WATCH_SECONDS", 0)
     monkeypatch.setattr(prior_training, "MEASURING", 0)
-    monkeypatch.setattr(prior_training, "held_out_bits", lambda *_: np.full(3, next(rising) / 3))
+    weights = []
+
+    def bits(learner: Any, _held_out: Any) -> Any:
+        weights.append(learner.network.norm.weight.detach().clone())
+        return np.full(3, next(rising) / 3)
+
+    monkeypatch.setattr(prior_training, "held_out_bits", bits)
     result = cli("train-prior", model, sounds, "--steps", 4)
     assert any("It began to learn the recordings by heart" in line and "after step 2 of 4" in line
                for line in result.errors)  # fmt: skip
     assert contents(model)["prior_figures"]["bits"] == pytest.approx([20 / 3] * 3)
+    assert torch.equal(contents(model)["prior_state_dict"]["norm.weight"], weights[1])
+    assert not torch.equal(weights[1], weights[-1])
 
 
 def test_what_is_held_out_is_not_trained_on(sounds: Path) -> None:
