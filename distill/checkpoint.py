@@ -6,21 +6,16 @@ which is inert; one that could run programs refuses the file. Nothing here knows
 
 from __future__ import annotations
 
-import _compat_pickle
-import io
-import pickle
-import pickletools
-import sys
-import zipfile
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
+from distill import archive, pickles
 from distill.errors import CheckpointError
+from distill.pickles import placeholder_for
 from distill.text import clean, represent
 
 if TYPE_CHECKING:
@@ -30,59 +25,6 @@ FORMAT = "distill_model"
 MAX_HEADER_BYTES = 16 * 2**20
 """Ceiling for `data.pkl`. A real one holds names and sizes: 20 kB for 5 MB of weights."""
 MAX_VERSION = 10**6
-
-# What a checkpoint may name of the standard library: classes that are plain values. Anything else of it has no
-# business there, and what can run programs lives there.
-_PLAIN_MODULES = {"_codecs", "collections", "datetime", "decimal", "enum", "fractions", "pathlib", "uuid"}
-_PLAIN_BUILTINS = {
-    "bytearray",
-    "bytes",
-    "complex",
-    "dict",
-    "float",
-    "frozenset",
-    "int",
-    "list",
-    "set",
-    "str",
-    "tuple",
-}
-
-
-class Placeholder:
-    """What stands where a file names something a header has no use for: a foreign class, a tensor, an array.
-
-    Each global gets a subclass of its own (`placeholder_for`). Making an instance, setting its state or
-    its items does nothing, whatever the arguments.
-    """
-
-    stands_for = "?"
-
-    def __new__(cls, *_arguments: object, **_keywords: object) -> Placeholder:
-        return super().__new__(cls)
-
-    def __init__(self, *_arguments: object, **_keywords: object) -> None:
-        pass
-
-    def __repr__(self) -> str:
-        return f"<{clean(self.stands_for)}>"
-
-    def __setstate__(self, _state: object) -> None:
-        pass
-
-    def __setitem__(self, _key: object, _value: object) -> None:
-        pass
-
-    def append(self, _value: object) -> None:
-        """Take an item that a pickle appends, and drop it."""
-
-    def extend(self, _values: object) -> None:
-        """Take items that a pickle appends, and drop them."""
-
-
-def placeholder_for(name: str) -> type[Placeholder]:
-    """A class that is inert and knows the global it stands for, `package.module.Name`."""
-    return type("Placeholder", (Placeholder,), {"stands_for": name})
 
 
 @dataclass(frozen=True)
@@ -127,81 +69,33 @@ class CheckpointHeader:
         return f"version {self.version}, {kind}"
 
 
-class _HeaderUnpickler(pickle.Unpickler):
-    """A pickle machine that imports nothing: a global is `OrderedDict` or a `Placeholder`."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__(file)
-        self.globals: set[tuple[str, str]] = set()
-
-    def find_class(self, module: str, name: str) -> Any:
-        # Pickles of protocol 2, which torch writes, give the standard library its Python 2 names.
-        module, name = _compat_pickle.NAME_MAPPING.get((module, name), (module, name))
-        module = _compat_pickle.IMPORT_MAPPING.get(module, module)
-        if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
-        self.globals.add((module, name))
-        return placeholder_for(f"{module}.{name}")
-
-    def persistent_load(self, pid: object) -> Any:
-        return Placeholder()
-
-
-def _check_memo(data: bytes) -> None:
-    """Raise `ValueError` where the pickle numbers an object higher than it has bytes.
-
-    The unpickler makes a table as long as the highest number: ten bytes could have it fill the memory.
-    """
-    for opcode, argument, _ in pickletools.genops(data):
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > len(data):
-            raise ValueError(f"object number {argument} in {len(data)} bytes")
-
-
-def _is_dangerous(module: str, name: str) -> bool:
-    root = module.partition(".")[0]
-    if root == "builtins":
-        return name not in _PLAIN_BUILTINS
-    # nt and posix: the platform halves of `os`, only one of which this Python's list has.
-    return root in {"nt", "posix"} or (root in sys.stdlib_module_names and root not in _PLAIN_MODULES)
-
-
-def _is_foreign(module: str, name: str) -> bool:
-    return module.partition(".")[0] not in {"torch", "numpy", "_codecs"} and (module, name) != ("builtins", "bytes")
-
-
 def _no_bytes() -> bytes:
     """What `builtins.bytes` is in a file: protocol 2 writes an empty array's data as a call without arguments."""
     return b""
 
 
-def _read_pickle(path: Path) -> bytes | None:
-    """The bytes of a `torch.save` archive's `data.pkl`; None where the file is no such archive."""
+def read_pickle(path: Path) -> bytes | None:
+    """The bytes of a `torch.save` archive's `data.pkl`; None where the file is no such archive.
+
+    Raises `CheckpointError` where it is damaged, or laid out otherwise than `torch.save` does.
+    """
     with path.open("rb") as file:
-        if file.read(4) != b"PK\x03\x04":
+        if file.read(len(archive.SIGNATURE)) != archive.SIGNATURE:
             return None
         try:
-            with zipfile.ZipFile(file) as archive:
-                entries = [
-                    e for e in archive.infolist() if e.filename.count("/") == 1 and e.filename.endswith("/data.pkl")
-                ]
-                if not entries:
-                    return None
-                if len(entries) > 1 or entries[0].compress_type != zipfile.ZIP_STORED:
-                    raise CheckpointError(f"{_show(path)} is not laid out as torch.save lays out a file. Refused.")
-                if entries[0].file_size > MAX_HEADER_BYTES:
-                    raise CheckpointError(
-                        f"{_show(path)} has a header of {entries[0].file_size / 2**20:.0f} MiB; "
-                        f"at most {MAX_HEADER_BYTES // 2**20} MiB are read. Refused."
-                    )
-                return archive.read(entries[0])
-        except (
-            zipfile.BadZipFile,
-            EOFError,
-            ValueError,
-            NotImplementedError,
-            RuntimeError,
-            OverflowError,
-        ) as error:
+            directory = archive.read_directory(file)
+            found = [one for one in archive.records(directory, b"/data.pkl") if one.name.count(b"/") == 1]
+            if not found:
+                return None
+            if len(found) > 1 or not found[0].plain:
+                raise CheckpointError(f"{_show(path)} is not laid out as torch.save lays out a file. Refused.")
+            if found[0].size > MAX_HEADER_BYTES:
+                raise CheckpointError(
+                    f"{_show(path)} has a header of {found[0].size / 2**20:.0f} MiB; "
+                    f"at most {MAX_HEADER_BYTES // 2**20} MiB are read. Refused."
+                )
+            return archive.read(file, found[0])
+        except archive.ArchiveError as error:
             raise CheckpointError(
                 f"{_show(path)} begins like a checkpoint but is cut short or damaged. Copy or download it again."
             ) from error
@@ -217,18 +111,15 @@ def read_header(path: Path) -> CheckpointHeader | None:
     Raises `CheckpointError` where it is one but is damaged, has no usable version, or names a global
     that could run programs. Imports neither torch nor numpy.
     """
-    data = _read_pickle(path)
+    data = read_pickle(path)
     if data is None:
         return None
-    unpickler = _HeaderUnpickler(io.BytesIO(data))
     try:
-        _check_memo(data)
+        unpickler = pickles.Unpickler(data)
         contents = unpickler.load()
-    except CheckpointError:
-        raise
     except Exception as error:  # a hostile pickle can raise anything; whatever it is, the header is unreadable
         raise CheckpointError(f"{_show(path)} has a damaged header. Copy or download it again.") from error
-    dangerous = sorted(f"{m}.{n}" for m, n in unpickler.globals if _is_dangerous(m, n))
+    dangerous = sorted(f"{m}.{n}" for m, n in unpickler.globals if pickles.is_dangerous(m, n))
     if dangerous:
         raise CheckpointError(
             f"{_show(path)} names {clean(dangerous[0], 60)}, for which a checkpoint has no use and which could run "
@@ -246,7 +137,7 @@ def read_header(path: Path) -> CheckpointHeader | None:
         version=version,
         model_type=model_type,
         fields=MappingProxyType({k: v for k, v in contents.items() if isinstance(k, str)}),
-        foreign_globals=frozenset(f"{m}.{n}" for m, n in unpickler.globals if _is_foreign(m, n)),
+        foreign_globals=frozenset(f"{m}.{n}" for m, n in unpickler.globals if pickles.is_foreign(m, n)),
     )
 
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 import reprlib
 import unicodedata
 
-# Cc: control characters, ANSI escapes among them. Cf: invisible formatting, such as right-to-left marks.
-# Zl and Zp: line and paragraph separators. Cs and Co: surrogates and private use. Cn: unassigned.
-_UNPRINTABLE = {"Cc", "Cf", "Zl", "Zp", "Cs", "Co", "Cn"}
 _WINDOWS_DEVICES = {
     "CON",
     "PRN",
@@ -18,11 +15,16 @@ _WINDOWS_DEVICES = {
 
 
 def clean(value: object, limit: int = 80) -> str:
-    """`value` as one printable line of at most `limit` characters; what is cut ends in an ellipsis."""
+    """`value` as one printable line of at most `limit` characters; what is cut ends in an ellipsis.
+
+    Not printable are control characters, ANSI escapes among them (Unicode's category Cc), invisible formatting such as
+    right-to-left marks (Cf), separators (Z, but for the space), surrogates, private use and what is unassigned (C).
+    """
     text = value if isinstance(value, str) else represent(value)
     text = text[: 8 * limit]  # a hostile file may carry megabytes of it
-    printable = "".join(c if unicodedata.category(c) not in _UNPRINTABLE else " " for c in text)
-    line = " ".join(printable.split())
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else " " for c in text)
+    line = " ".join(text.split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 

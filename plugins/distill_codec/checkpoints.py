@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from distill import outputs
-from distill.checkpoint import Placeholder
 from distill.errors import CheckpointError, DistillError
+from distill.pickles import Placeholder
 from distill.text import clean
 from distill_codec.networks import Codec
 

@@ -19,8 +19,9 @@ import torch
 from checkpoints import save, vae_contents, vqvae_contents
 from torch import nn
 
-from distill.checkpoint import Placeholder, load_contents, load_weights, read_header
+from distill.checkpoint import load_contents, load_weights, read_header
 from distill.errors import CheckpointError
+from distill.pickles import Placeholder
 
 
 class Calls:
