@@ -27,6 +27,7 @@ _LENGTHS = struct.Struct("<3H")
 _LOCAL = struct.Struct("<4s5H3L2H")
 _LONGEST_COMMENT = 2**16 - 1
 _IN_EXTRA = 2**32 - 1
+_BLOCK = 2**20
 
 
 class ArchiveError(ValueError):
@@ -84,6 +85,20 @@ def read(file: BinaryIO, record: Record) -> bytes:
     if zlib.crc32(data) != record.crc:
         raise ArchiveError(f"{record.name!r} has another checksum")
     return data
+
+
+def check(file: BinaryIO) -> None:
+    """Read every record of the archive in `file`. Raises `ArchiveError` where one is not what was written."""
+    for record in records(read_directory(file)):
+        if not record.plain:
+            raise ArchiveError(f"{record.name!r} is compressed or encrypted")
+        file.seek(start(file, record))
+        left, crc = record.size, 0
+        while left and (block := file.read(min(left, _BLOCK))):
+            crc = zlib.crc32(block, crc)
+            left -= len(block)
+        if left or crc != record.crc:
+            raise ArchiveError(f"{record.name!r} has another checksum")
 
 
 def start(file: BinaryIO, record: Record) -> int:

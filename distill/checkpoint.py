@@ -25,6 +25,7 @@ FORMAT = "distill_model"
 MAX_HEADER_BYTES = 16 * 2**20
 """Ceiling for `data.pkl`. A real one holds names and sizes: 20 kB for 5 MB of weights."""
 MAX_VERSION = 10**6
+MAX_MODEL_TYPE = 100
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,11 @@ class CheckpointHeader:
         """The file's `metadata`, or an empty mapping. Clean its text before showing it (`distill.text`)."""
         metadata = self.fields.get("metadata")
         return metadata if isinstance(metadata, dict) else {}
+
+    @property
+    def prior(self) -> bool | None:
+        """Whether it has a prior; None where it says nothing of priors, as kinds do that generate without."""
+        return bool(self.fields["has_prior"]) if "has_prior" in self.fields else None
 
     @property
     def name(self) -> str:
@@ -130,8 +136,9 @@ def read_header(path: Path) -> CheckpointHeader | None:
     version, model_type = contents.get("version"), contents.get("model_type")
     if not isinstance(version, int) or isinstance(version, bool) or not 0 <= version < MAX_VERSION:
         raise CheckpointError(f"{_show(path)} has version {clean(version, 40)}; a small whole number is needed.")
-    if not (model_type is None or isinstance(model_type, str)):
-        raise CheckpointError(f"{_show(path)} has model_type {clean(model_type, 40)}; text is needed.")
+    if not (model_type is None or (isinstance(model_type, str) and len(model_type) <= MAX_MODEL_TYPE)):
+        allowed = f"text of at most {MAX_MODEL_TYPE} characters is needed"
+        raise CheckpointError(f"{_show(path)} has model_type {clean(model_type, 40)}; {allowed}.")
     return CheckpointHeader(
         path=path,
         version=version,

@@ -1,14 +1,200 @@
-"""Where checkpoints are found: from what the user calls a model to the file it is."""
+"""The library: the checkpoints in the user's folders, what each says of itself, and which file a reference means.
+
+The files are the truth; a folder that another program wrote is used as it is. Imports neither torch nor numpy.
+"""
 
 from __future__ import annotations
 
-import difflib
 import os
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from distill.errors import DistillError
-from distill.text import clean
+from distill import configuration, registry
+from distill.catalogue import Catalogue
+from distill.checkpoint import CheckpointHeader
+from distill.errors import CheckpointError, DistillError
+from distill.plugins import Plugins
+from distill.text import clean, near_ones
+
+if TYPE_CHECKING:
+    import click
+
+FOLDERS = "distill.library.folders"
+"""Where the command line's folders are kept in `click.Context.meta`."""
+SUFFIX = ".distill"
+MOST_LISTED = 8
+"""How many models an error lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A checkpoint of the library. Its text is clean: fit to be printed.
+
+    `size` in bytes. `date`: when it was saved, else trained, else when its file was last changed; ISO 8601. `prior`:
+    whether it has one, None for a kind that does without. `words`: what else of it a search looks in. `problem` says
+    why it cannot be read; then its name is its file's, and `version` is None. `bundled`: it came with a plugin.
+    """
+
+    path: Path
+    size: int
+    name: str
+    id: str = ""
+    version: int | None = None
+    model_type: str | None = None
+    date: str = ""
+    prior: bool | None = None
+    words: str = ""
+    problem: str = ""
+    bundled: bool = False
+
+
+class Library:
+    """The checkpoints in `folders`, subfolders included, and those that `plugins` bring along.
+
+    Hidden files and folders are left out, and folders that are links are not gone into.
+    """
+
+    def __init__(self, plugins: Plugins, folders: Sequence[Path]) -> None:
+        self._plugins = plugins
+        self.folders = folders
+
+    @cached_property
+    def models(self) -> Sequence[Model]:
+        """All of them, those of the folders first. Files that are no checkpoints are left out, but for `.distill`."""
+        catalogue = Catalogue(self._stamp())
+        files = {file: entry for folder in self.folders for file, entry in _files(str(folder.absolute()))}
+        found = [model for file in files if (model := self._read(file, files[file], catalogue)) is not None]
+        for name, path in self._plugins.bundled().items():
+            model = self._read(str(path), path, catalogue)
+            if model is not None:
+                found.append(_renamed(model, clean(name)))
+        catalogue.keep_only(files.keys(), [str(folder.absolute()) for folder in self.folders])
+        catalogue.save()
+        return found
+
+    def find(self, reference: str | os.PathLike[str]) -> Path:
+        """The file that `reference` stands for.
+
+        A path; a model id, or the beginning of one; a name; a part of a name, in any case. What is in the folders goes
+        before what plugins bring. Raises `DistillError` where several match, which it lists, or none, with the near
+        ones.
+        """
+        path = expand(reference)
+        try:
+            if path.is_file():
+                return path
+            matches = [] if _is_path(str(reference)) else self.matches(str(reference))
+            if not matches:
+                raise self._missing(str(reference), path)
+        except OSError as error:
+            raise DistillError(f"{clean(str(path), 200)} cannot be looked up: {error.strerror}.") from error
+        if len(matches) > 1:
+            listed = [f"{one.name} ({', '.join(filter(None, [one.id, str(one.path)]))})" for one in matches]
+            more = f", and {len(listed) - MOST_LISTED} more" if len(listed) > MOST_LISTED else ""
+            raise DistillError(
+                f"{clean(str(reference))!r} is several models: {', '.join(listed[:MOST_LISTED])}{more}. "
+                "Give more of the name, an id, or a path."
+            )
+        return matches[0].path
+
+    def describe(self, path: Path) -> Model:
+        """The model at `path`, of the library or not."""
+        known = (one for one in self.models if one.path == path)
+        return (
+            next(known, None)
+            or self._read(str(path), path, Catalogue(self._stamp()))
+            or Model(path, 0, clean(path.stem))
+        )
+
+    def holds(self, path: Path) -> bool:
+        """Whether `path` lies in one of the folders."""
+        return any(folder.absolute() in path.absolute().parents for folder in self.folders)
+
+    def matches(self, reference: str) -> list[Model]:
+        """The models that `reference`, which is no path, stands for: one, if it is not ambiguous."""
+        folded = reference.casefold()
+        if not folded:
+            return []
+        named = _own([one for one in self.models if one.name == reference])
+        found = _own([one for one in self.models if one.id.casefold() == folded])
+        found = found or _own([one for one in self.models if one.id.casefold().startswith(folded)])
+        if len(found) > 1 and len(named) == 1:
+            return named  # a name that happens to begin several ids
+        return found or named or _own([one for one in self.models if folded in one.name.casefold()])
+
+    def loaders(self, model: Model) -> list[tuple[str, str]]:
+        """Name and kind of each loader that claims `model`: one, if all is well."""
+        if model.version is None:
+            return []
+        key = model.version, model.model_type
+        if key not in self._claims:  # loaders claim by these two alone
+            claims = self._plugins.claims(CheckpointHeader(model.path, *key))
+            self._claims[key] = [(clean(loader.name), clean(loader.kind)) for _, loader in claims]
+        return self._claims[key]
+
+    @cached_property
+    def _claims(self) -> dict[tuple[int, str | None], list[tuple[str, str]]]:
+        return {}
+
+    def _stamp(self) -> str:
+        """What, beside a file, decides what is read of it: who reads."""
+        readers = [plugin for plugin in self._plugins.found if "read_header" in plugin.hooks]
+        return ", ".join(f"{plugin.name} {plugin.distribution}" for plugin in readers)
+
+    def _read(self, file: str, entry: os.DirEntry[str] | Path, catalogue: Catalogue) -> Model | None:
+        """What the file says of itself; None where it is none that belongs here."""
+        path = Path(file)
+        try:
+            stat_ = entry.stat()
+            if not stat.S_ISREG(stat_.st_mode):
+                return None
+            known = catalogue.get(file, stat_)
+            if known is None:
+                known = [_said(self._plugins, path)]
+                catalogue.put(file, stat_, known[0])
+        except OSError as error:
+            if path.suffix != SUFFIX:
+                return None
+            return Model(path, 0, clean(path.stem), problem=f"{clean(file, 200)}: {error.strerror}.")
+        said = known[0]
+        if said is None:
+            return None
+        if not said["date"]:
+            said = said | {"date": datetime.fromtimestamp(stat_.st_mtime, UTC).isoformat(timespec="seconds")}
+        return Model(path, stat_.st_size, **said)
+
+    def _missing(self, reference: str, path: Path) -> DistillError:
+        """The error which says that there is nothing at `path`, and what is near."""
+        shown = clean(str(path), 200)
+        if path.is_dir():
+            return DistillError(f"{shown} is a folder. Give one of its checkpoints (*{SUFFIX}).")
+        if path.exists():
+            return DistillError(f"{shown} is neither a file nor a folder. Give the path of a checkpoint (*{SUFFIX}).")
+        there = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
+        near = near_ones(path.name, [*there, *(one.name for one in self.models)])
+        if _is_path(reference):
+            hint = near or f" Give the path of a checkpoint (*{SUFFIX})."
+            return DistillError(f"{shown} does not exist.{hint}")
+        hint = near or " 'distill models list' shows those there are."
+        return DistillError(f"{shown} is no file, and no model of the library.{hint}")
+
+
+def of(ctx: click.Context) -> Library:
+    """The library of a command: in the folders of the command line, else the configuration's, else the user's own."""
+    chosen = ctx.meta.get(FOLDERS) or configuration.of(ctx).library or [default_folder()]
+    folders = [expand(folder) for folder in chosen]
+    known = ctx.meta.get(Library.__name__)
+    if known is None or known.folders != folders:
+        plugins = ctx.find_object(Plugins)
+        assert plugins is not None, "the program puts its plugins in ctx.obj"
+        ctx.meta[Library.__name__] = known = Library(plugins, folders)
+    library: Library = known
+    return library
 
 
 def expand(path: str | os.PathLike[str]) -> Path:
@@ -19,25 +205,88 @@ def expand(path: str | os.PathLike[str]) -> Path:
         raise DistillError(f"{clean(str(path), 200)}: there is no such user.") from error
 
 
-def resolve(reference: str | os.PathLike[str], bundled: Mapping[str, Path] | None = None) -> Path:
-    """The file that `reference` stands for: a path, or else the name of one that plugins have `bundled`.
+def default_folder() -> Path:
+    """The folder of the library where nothing else is said."""
+    from platformdirs import user_data_path
 
-    Raises `DistillError` where there is none or it is not a regular file, naming near ones in the same folder.
-    """
-    path = expand(reference)
-    shown = clean(str(path), 200)
+    return user_data_path("distill", appauthor=False) / "models"
+
+
+def _is_path(reference: str) -> bool:
+    """Whether `reference` can be nothing but a path."""
+    separators = (os.sep, os.altsep or os.sep, "\0")
+    return not reference or reference.endswith(SUFFIX) or any(separator in reference for separator in separators)
+
+
+def _own(models: list[Model]) -> list[Model]:
+    """Those in the user's folders; those that plugins bring where there are none."""
+    return [one for one in models if not one.bundled] or models
+
+
+def _renamed(model: Model, name: str) -> Model:
+    """The bundled `model` under the `name` that the plugin gives it."""
+    return replace(model, name=name, bundled=True)
+
+
+def _files(folder: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """The files below `folder`, by path; what cannot be listed is passed over."""
     try:
-        if path.is_file():
-            return path
-        if bundled and str(reference) in bundled:
-            return bundled[str(reference)]
-        if path.is_dir():
-            raise DistillError(f"{shown} is a folder. Give one of its checkpoints (*.distill).")
-        if path.exists():
-            raise DistillError(f"{shown} is neither a file nor a folder. Give the path of a checkpoint (*.distill).")
-        there = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-    except OSError as error:
-        raise DistillError(f"{shown} cannot be looked up: {error.strerror}.") from error
-    near = difflib.get_close_matches(path.name, [*there, *(bundled or {})], n=3)
-    hint = f" Near it: {', '.join(clean(n) for n in near)}." if near else " Give the path of a checkpoint (*.distill)."
-    raise DistillError(f"{shown} does not exist.{hint}")
+        with os.scandir(folder) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+    except OSError:
+        return
+    for entry in found:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from _files(entry.path)
+        elif entry.is_file() or entry.is_symlink():
+            yield entry.path, entry
+
+
+def _said(plugins: Plugins, path: Path) -> dict[str, Any] | None:
+    """What the file at `path` says of itself, as plain values; None where it is no checkpoint and not called one."""
+    try:
+        header = plugins.read_header(path)
+        if header is None:
+            if path.suffix != SUFFIX:
+                return None
+            registry.identify(plugins, path)  # which says what it is instead
+        else:
+            return _summary(header)
+    except CheckpointError as error:
+        return {"name": clean(path.stem), "date": "", "problem": str(error)}
+    return None
+
+
+def _summary(header: CheckpointHeader) -> dict[str, Any]:
+    metadata = header.metadata
+    model_id = metadata.get("model_id")
+    return {
+        "name": header.name,
+        "id": clean(model_id) if isinstance(model_id, str) else "",
+        "version": header.version,
+        "model_type": header.model_type,
+        "date": _date(metadata),
+        "prior": header.prior,
+        "words": clean(" ".join(_words(metadata)), 400),
+    }
+
+
+def _words(metadata: Mapping[str, Any]) -> Iterator[str]:
+    for key in ("description", "dataset_name"):
+        if isinstance(metadata.get(key), str):
+            yield metadata[key]
+    tags = metadata.get("tags")
+    yield from (one for one in (tags if isinstance(tags, list) else []) if isinstance(one, str))
+
+
+def _date(metadata: Mapping[str, Any]) -> str:
+    for key in ("save_date", "training_date"):
+        said = metadata.get(key)
+        if isinstance(said, str):
+            try:
+                return datetime.fromisoformat(said).isoformat(timespec="seconds")
+            except ValueError:
+                continue
+    return ""

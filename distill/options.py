@@ -7,11 +7,20 @@ with the option, the value and the range.
 from __future__ import annotations
 
 import math
-from typing import Any
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
+from click.shell_completion import CompletionItem
 
+from distill.errors import DistillError
 from distill.text import clean
+
+if TYPE_CHECKING:
+    from distill.library import Library
 
 
 class Number(click.ParamType[int | float]):
@@ -79,6 +88,95 @@ class _NumberOption(click.Option):
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         record = super().get_help_record(ctx)
         return None if record is None else (record[0], f"{record[1]}  {self._shown}")
+
+
+class Model(click.ParamType[Path]):
+    """A checkpoint as the user calls it: a path, a model id or its beginning, a name or a part of one.
+
+    The callback gets the path of the file. Where there is none, or several, that is a `DistillError`.
+    """
+
+    name = "model"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        if isinstance(value, Path) or ctx is None or ctx.resilient_parsing:
+            return Path(value)
+        try:
+            return _library(ctx).find(value)
+        except DistillError as error:
+            if isinstance(param, click.Option):
+                raise type(error)(f"{param.opts[0]}: {error}") from error
+            raise
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        folded = incomplete.casefold()
+        models = [] if os.sep in incomplete else _library(ctx).models
+        names = sorted({one.name for one in models if one.name.casefold().startswith(folded)})
+        files = sorted(path.name for path in Path().glob("*.distill")) if os.sep not in incomplete else []
+        found = [CompletionItem(name) for name in [*names, *(f for f in files if f.startswith(incomplete))]]
+        return found or [CompletionItem(incomplete, type="file")]
+
+
+def model(name: str = "model") -> list[click.Parameter]:
+    """The argument MODEL, and `--library`, which says where to look for it: `params=[*options.model(), ...]`."""
+    return [click.Argument([name], type=Model()), library()]
+
+
+def library(envvar: str | None = None) -> click.Option:
+    """`--library`: where models are looked up by name, for commands that take one otherwise than as an argument."""
+    return click.Option(
+        ["--library"], type=click.Path(file_okay=False), multiple=True, metavar="DIR", expose_value=False,
+        is_eager=True, callback=_remember_library, envvar=envvar, allow_from_autoenv=False,
+        help="Look models up by name in this folder; repeatable.  [default: the user's library]",
+    )  # fmt: skip
+
+
+def _remember_library(ctx: click.Context, _option: click.Parameter, value: tuple[str, ...]) -> None:
+    from distill.library import FOLDERS
+
+    if value:
+        ctx.meta[FOLDERS] = value
+
+
+def _library(ctx: click.Context) -> Library:
+    from distill.library import of  # which imports the plugins, whose modules import this one
+
+    return of(ctx)
+
+
+def flag(*names: str, help: str) -> click.Option:  # noqa: A002 - click's own word
+    """An option that is on or off, off if nothing is said; `--no-NAME` turns off what the configuration turned on."""
+    return _FlagOption([f"{name}/--no-{name[2:]}" if name[:2] == "--" else name for name in names], help=help)
+
+
+class _FlagOption(click.Option):
+    """A flag whose help shows how it is turned on alone."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        record = super().get_help_record(ctx)
+        return None if record is None else (click.formatting.join_options(self.opts)[0], record[1])
+
+
+def is_given(name: str) -> bool:
+    """Whether the option with this parameter name is on the command line, not a default of whatever kind.
+
+    What is only configured is no reason for a warning: it is there for those commands that can use it.
+    """
+    ctx = click.get_current_context(silent=True)
+    return ctx is None or ctx.get_parameter_source(name) in (ParameterSource.COMMANDLINE, None)
+
+
+def strongest(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Of options that exclude each other, by parameter name, those that go before the others; None for the others.
+
+    The command line goes before the environment, and that before the configuration. Several are left where they have
+    one source.
+    """
+    ctx = click.get_current_context()
+    sources = {name: ctx.get_parameter_source(name) for name, value in values.items() if value is not None}
+    order = [ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP]
+    first = next((source for source in order if source in sources.values()), None)
+    return {name: value if sources.get(name) in (first, None) else None for name, value in values.items()}
 
 
 def temperature(default: float = 1.0) -> click.Option:

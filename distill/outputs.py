@@ -21,17 +21,15 @@ SIDECAR = ".json"
 PICTURE = ".png"
 
 
-def prepare(directory: Path) -> None:
-    """Make `directory` if it is missing. Raises `DistillError` where files cannot be made in it."""
+def prepare(directory: Path, helps: str = "Choose a folder with --output-dir.") -> None:
+    """Make `directory` if it is missing. Raises `DistillError`, with what `helps`, where files cannot be made in it."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with temporary(directory) as path:
             path.touch()
     except OSError as error:
         shown = clean(str(directory), 200)
-        raise DistillError(
-            f"{shown} cannot hold files: {error.strerror}. Choose a folder with --output-dir."
-        ) from error
+        raise DistillError(f"{shown} cannot hold files: {error.strerror}. {helps}") from error
 
 
 @contextmanager
@@ -99,7 +97,7 @@ def publish(
     another file. `describe` makes the sidecar's contents from the path, which is returned.
     """
     for path in (audio, *beside.values()):
-        _sync(path)
+        sync(path)
     for number in count(1):
         path = audio.with_name(f"{stem}{f'-{number}' if number > 1 else ''}{suffix}")
         targets = {path: audio, **{path.with_suffix(s): draft for s, draft in beside.items()}}
@@ -113,7 +111,7 @@ def publish(
             continue
         with temporary(audio.parent) as draft:
             draft.write_bytes(to_json(describe(path)))
-            _sync(draft)
+            sync(draft)
             if overwrite:
                 _replace_all(targets, sidecar, draft)
                 return path
@@ -193,7 +191,7 @@ def replace(path: Path, contents: bytes) -> None:
     path = path.resolve()  # a link stays one
     with temporary(path.parent) as draft:
         draft.write_bytes(contents)
-        _sync(draft)
+        sync(draft)
         draft.replace(path)
 
 
@@ -233,7 +231,7 @@ def _link_or_copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Have the file's data on the disk before its name is."""
     with path.open("rb") as file:
         os.fsync(file.fileno())

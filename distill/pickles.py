@@ -30,6 +30,12 @@ _PLAIN_BUILTINS = {
     "tuple",
 }
 
+_NEEDED = {"collections.OrderedDict", "_codecs.encode", "builtins.bytes", "numpy.ndarray", "numpy.dtype", "torch.Size"}
+_NEEDED_KINDS = re.compile(
+    r"torch\._utils\._rebuild_(tensor_v2|parameter)|torch\.\w+Storage|torch\.(bool|u?int\d+|b?float\d+)"
+    r"|numpy\._?core\.multiarray\.(_reconstruct|scalar)|numpy\.dtypes\.\w+"
+)
+
 _RUN = re.compile(
     rb"(?:"
     rb"[()\]}tuaesbNQR01\x81\x85-\x89]"  # of no argument
@@ -117,17 +123,17 @@ def todays(module: str, name: str) -> tuple[str, str]:
     return _compat_pickle.IMPORT_MAPPING.get(module, module), name
 
 
-def check_opcodes(data: bytes) -> None:
-    """Raise `ValueError` where `data` is no pickle of those opcodes that Python's pickler writes at protocol 2.
+def check_opcodes(data: bytes) -> int:
+    """Where the pickle `data` ends, which must be of those opcodes that Python's pickler writes at protocol 2.
 
-    Nor may it number an object higher than it has bytes: the unpickler makes a table as long as the highest number, so
-    that ten bytes could fill the memory.
+    Raises `ValueError` where it is not, or numbers an object higher than it has bytes: the unpickler makes a table as
+    long as the highest number, so that ten bytes could fill the memory.
     """
     at = 0
     while (run := _RUN.match(data, at)) is not None:
         at = run.end()
         if run.lastindex is None:  # the end
-            return
+            return at
         argument = int.from_bytes(run[run.lastindex], "little")
         if run.lastindex != _NUMBERED:
             at += argument  # the bytes of a text or of a long number
@@ -143,6 +149,11 @@ def is_dangerous(module: str, name: str) -> bool:
         return name not in _PLAIN_BUILTINS
     # nt and posix: the platform halves of `os`, only one of which this Python's list has.
     return root in {"nt", "posix"} or (root in sys.stdlib_module_names and root not in _PLAIN_MODULES)
+
+
+def is_needed(module: str, name: str) -> bool:
+    """Whether the format needs this global: `torch.load` builds it, or what we allow beside."""
+    return f"{module}.{name}" in _NEEDED or bool(_NEEDED_KINDS.fullmatch(f"{module}.{name}"))
 
 
 def is_foreign(module: str, name: str) -> bool:

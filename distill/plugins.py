@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import sys
@@ -24,7 +23,7 @@ from distill.declarations import HOST, BreachError, Declared, accept, check_comm
 from distill.errors import INTERRUPTIONS, CheckpointError, traceback_wanted
 from distill.hookspecs import GROUP, PLUGIN_API
 from distill.models import ModelLoader
-from distill.text import clean, describe, represent
+from distill.text import clean, describe, near, represent
 
 _MODEL = re.compile(r"[a-z][a-z0-9-]*")
 
@@ -336,8 +335,8 @@ def _api(plugin: object) -> int:
 
 def _unknown_hook(name: str) -> str:
     hooks = [hook for hook in vars(hookspecs) if hasattr(getattr(hookspecs, hook), f"{GROUP}_spec")]
-    near = difflib.get_close_matches(name, hooks, n=1)
-    return f"there is no hook {name}" + (f"; near it: {near[0]}" if near else "")
+    found = near(name, hooks, most=1)
+    return f"there is no hook {name}" + (f"; near it: {found[0]}" if found else "")
 
 
 def _whose(holder: str) -> str:

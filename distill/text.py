@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import reprlib
 import unicodedata
+from collections.abc import Iterable
 
 _WINDOWS_DEVICES = {
     "CON",
@@ -44,6 +46,20 @@ def represent(value: object) -> str:
 def describe(error: BaseException) -> str:
     """The kind and the words of an error that is not ours, in one line."""
     return clean(f"{type(error).__name__}: {error}", 200).rstrip(": .")
+
+
+def near(name: str, names: Iterable[str], most: int = 3) -> list[str]:
+    """Those of `names` that are near `name`, whatever their case, the nearest first; clean."""
+    folded: dict[str, str] = {}
+    for one in names:
+        folded.setdefault(one.casefold(), one)
+    return [clean(folded[one]) for one in difflib.get_close_matches(name.casefold(), folded, n=most)]
+
+
+def near_ones(name: str, names: Iterable[str]) -> str:
+    """What `near` finds as a sentence to go after another; nothing where it finds none."""
+    found = near(name, names)
+    return f" Near it: {', '.join(found)}." if found else ""
 
 
 def file_stem(value: object, limit: int = 60) -> str:

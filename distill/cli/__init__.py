@@ -13,7 +13,8 @@ from typing import Any
 
 import click
 
-from distill.cli import generate, replay
+from distill import configuration, options
+from distill.cli import completion, config, generate, inspect, models, replay
 from distill.cli import plugins as plugins_command
 from distill.cli.messages import fail, warn, warn_of_problems
 from distill.errors import INTERRUPTIONS, DistillError, DistillWarning, PluginError, Terminated, traceback_wanted
@@ -68,7 +69,7 @@ class _LeaveAtOnce:
 
 def build(plugins: Plugins) -> click.Group:
     """The command group with the commands of the host and of `plugins`."""
-    version = click.version_option(package_name="distill")
+    version = click.version_option(package_name="distill", allow_from_autoenv=False)
     return version(_Program(plugins))
 
 
@@ -79,22 +80,43 @@ class _Program(click.Group):
         super().__init__(
             "distill",
             help="Generate audio with models made from small, personal corpora.",
-            context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+            params=[options.library(envvar="DISTILL_LIBRARY")],
+            context_settings={
+                "help_option_names": ["-h", "--help"],
+                "max_content_width": 110,
+                "auto_envvar_prefix": configuration.PREFIX,
+            },
         )
         self._plugins = plugins
-        self.add_command(generate.command(plugins))
-        self.add_command(replay.command(plugins))
-        self.add_command(plugins_command.command(plugins))
+        for command in (
+            generate.command(plugins),
+            replay.command(plugins),
+            models.models,
+            inspect.inspect,
+            plugins_command.command(plugins),
+            config.config,
+            completion.completion,
+        ):
+            self.add_command(command)
         self._owners = plugins.register_commands(self)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args[:1] != [plugins_command.NAME]:  # which lists the problems itself
+        ctx.obj = self._plugins
+        if args[:1] != [plugins_command.NAME] and not ctx.resilient_parsing:  # which lists the problems itself
             warn_of_problems(self._plugins)
         return super().parse_args(ctx, args)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is asked for, its options' defaults set as the user configured them."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if name is not None and command is not None and command is not config.config:  # which tells of it all itself
+            config.apply(ctx, name, command, quiet=ctx.resilient_parsing)
+        return name, command, rest
+
     def invoke(self, ctx: click.Context) -> None:
         """Run the command that was asked for, which finds the plugins in `ctx.obj`. What it returns is no exit code."""
-        ctx.obj = self._plugins
         try:
             super().invoke(ctx)
         except _NOT_BREAKAGE:
@@ -165,6 +187,9 @@ def run(find: Callable[[], Plugins], arguments: list[str]) -> int:
 def _usage(error: click.ClickException) -> str:
     """What click has to say in one line, with where to look where the line itself does not say what is allowed."""
     said = " ".join(error.format_message().split())
+    if isinstance(error, click.BadParameter) and error.ctx is not None and error.param is not None:
+        origin = configuration.origin(error.ctx, error.param)
+        said += f" That is from {origin}." if origin else ""
     if isinstance(error, click.UsageError) and type(error) is not click.BadParameter and error.ctx is not None:
         return f"{said} See '{error.ctx.command_path} --help'."
     return said

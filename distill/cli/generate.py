@@ -15,7 +15,7 @@ from typing import Any, TextIO
 import click
 from click.core import ParameterSource
 
-from distill import library, options, registry, startup
+from distill import options, registry, startup
 from distill.cli import output, running
 from distill.cli.messages import warn, warn_of_problems
 from distill.declarations import Declared
@@ -36,8 +36,9 @@ def own_parameters() -> list[click.Parameter]:
 
 
 def _making_parameters() -> list[click.Parameter]:
+    model, library = options.model()
     return [
-        click.Argument(["model"]),
+        model,
         options.number("--duration", "-d", default=10.0, low=0.001, high=86400.0, unit="s", metavar="SECONDS",
                        help="Length of each file."),
         options.number("--seed", "-s", default=None, low=0, high=MAX_SEED, integer=True, default_means="default random",
@@ -50,9 +51,10 @@ def _making_parameters() -> list[click.Parameter]:
         click.Option(["--precision"], type=click.Choice(PRECISIONS), default="float32",
                      help="What to compute in; the others are other sounds for a seed.  [default float32]"),
         click.Option(["--loader"], metavar="NAME", help="Which loader, where several claim the model."),
-        click.Option(["--stats"], is_flag=True, help="Say of each file how it was drawn; its sidecar always does."),
-        click.Option(["--json"], is_flag=True, help="Print one JSON array instead of paths."),
-        click.Option(["--quiet", "-q"], is_flag=True, help="No progress bar; warnings and errors stay."),
+        library,
+        options.flag("--stats", help="Say of each file how it was drawn; its sidecar always does."),
+        options.flag("--json", help="Print one JSON array instead of paths."),
+        options.flag("--quiet", "-q", help="No progress bar; warnings and errors stay."),
     ]  # fmt: skip
 
 
@@ -66,7 +68,7 @@ class _GenerateCommand(click.Command):
             "generate",
             callback=lambda **values: _generate(plugins, self._brought, **values),
             params=self._own,
-            help="Generate audio files with MODEL: the path of a checkpoint, or the name of one that came along.\n\n"
+            help="Generate audio files with MODEL: a checkpoint's path, or a name or id from 'distill models list'.\n\n"
             "The path of each finished file is printed on a line of its own. Beside it lies NAME.json, which says how "
             "the file was made. Files in place stay as they are: a name in use gets a number, unless --overwrite.",
         )
@@ -75,12 +77,15 @@ class _GenerateCommand(click.Command):
     def _brought(self) -> dict[str, Declared]:
         return self._plugins.generation_options(self._own)
 
-    def make_context(self, *arguments: Any, **keywords: Any) -> click.Context:
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         # Of an option that several declare, the first stands for all; whose default it takes is settled by the claim.
         shared: dict[str, click.Option] = {}
         for option in (option for declared in self._brought.values() for option in declared.options):
             shared.setdefault(str(option.name), option)
-        self.params = [*self._own, *shared.values()]
+        return [*super().get_params(ctx), *shared.values()]
+
+    def make_context(self, *arguments: Any, **keywords: Any) -> click.Context:
+        _ = self._brought
         warn_of_problems(self._plugins)
         return super().make_context(*arguments, **keywords)
 
@@ -101,20 +106,19 @@ def _generate(plugins: Plugins, brought: dict[str, Declared], /, **values: Any) 
         _generate_to(results, plugins, brought, **values)
 
 
-def _generate_to(results: TextIO | None, plugins: Plugins, brought: dict[str, Declared], /, model: str,
+def _generate_to(results: TextIO | None, plugins: Plugins, brought: dict[str, Declared], /, model: Path,
                  loader: str | None, quiet: bool, seed: int | None, json: bool, stats: bool,
                  **values: Any) -> None:  # fmt: skip
     try:
-        header = registry.identify(plugins, library.resolve(model, plugins.bundled()))
-        claim = registry.claim(plugins, header, loader)
+        claim = registry.claim(plugins, registry.identify(plugins, model), loader)
     finally:
         warn_of_problems(plugins)
     declared = brought.get(claim.plugin, Declared())
-    given = _given(brought)
     known = {str(option.name) for option in declared.options}
-    for name in [name for name in given if name not in known]:
-        warn(f"{given[name]} is not supported for {claim.loader.kind} models. Ignored.")
-    chosen = declared.defaults | {name: values[name] for name in given if name in known}
+    for name, flag in _flags(brought).items():
+        if name not in known and options.is_given(name):
+            warn(f"{flag} is not supported for {claim.loader.kind} models. Ignored.")
+    chosen = declared.defaults | {name: values[name] for name in known if _is_said(name)}
     settings = claim.check(chosen)
     given_seed = seed is not None
     if seed is None:
@@ -149,8 +153,11 @@ def _generate_to(results: TextIO | None, plugins: Plugins, brought: dict[str, De
         running.run(job, results, json=json, stats=stats, quiet=quiet, sound_only=to_stdout)
 
 
-def _given(brought: dict[str, Declared]) -> dict[str, str]:
-    """The flags of those options of plugins that are given, by parameter name."""
-    ctx = click.get_current_context()
-    flags = {str(option.name): option.opts[0] for declared in brought.values() for option in declared.options}
-    return {n: flag for n, flag in flags.items() if ctx.get_parameter_source(n) is not ParameterSource.DEFAULT}
+def _flags(brought: dict[str, Declared]) -> dict[str, str]:
+    """The flags of the options of plugins, by parameter name."""
+    return {str(option.name): option.opts[0] for declared in brought.values() for option in declared.options}
+
+
+def _is_said(name: str) -> bool:
+    """Whether the user says what this option is: on the command line, in the environment or in the configuration."""
+    return click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT

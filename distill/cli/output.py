@@ -42,7 +42,7 @@ def parameters() -> list[click.Parameter]:
         click.Option(["--name"], default=NAME, metavar="TEMPLATE",
                      help="Names of the files, of {model} {seed} {index} {date} {duration} {loader} {rate} {format}; "
                      f"{{index:03}} is 001.  [default {NAME}]"),
-        click.Option(["--overwrite"], is_flag=True, help="Replace files of these names, instead of adding a number."),
+        options.flag("--overwrite", help="Replace files of these names, instead of adding a number."),
         click.Option(["--format", "-f"], type=click.Choice(list(FORMATS)), default="wav",
                      help="Kind of audio file.  [default wav]"),
         options.number("--sample-rate", default=None, low=8000, high=192000, integer=True, unit="Hz", metavar="HZ",
@@ -71,8 +71,7 @@ def parameters() -> list[click.Parameter]:
         *(click.Option([f"--{name}"], metavar="TEXT", help=f"Tag {name}.  [default {default}]")
           for name, default in (("title", "model and seed"), ("artist", "none"), ("album", "the model"))),
         click.Option(["--tag"], type=Tag(), multiple=True, metavar="KEY=VALUE", help="Another tag; repeatable."),
-        click.Option(["--plot"], is_flag=True,
-                     help="A picture beside each file: waveform and spectrogram. Needs matplotlib: "
+        options.flag("--plot", help="A picture beside each file: waveform and spectrogram. Needs matplotlib: "
                      "pip install 'distill[plot]'."),
     ]  # fmt: skip
 
@@ -90,8 +89,9 @@ def output(values: Mapping[str, Any]) -> Output:
             unsaid.depth if depth is None else depth,
             values["hrtf"] if mode == "binaural" else None,
         )
-    normalize = values["normalize"] or ("peak" if values["lufs"] is None else "loudness")
-    if values["lufs"] is not None and normalize != "loudness":
+    normalize, lufs = options.strongest({name: values[name] for name in ("normalize", "lufs")}).values()
+    normalize = normalize or ("peak" if lufs is None else "loudness")
+    if lufs is not None and normalize != "loudness":
         raise RequestError(f"--lufs: the level is set by --normalize {normalize}. Leave one of the two out.")
     named = [(name, values[name]) for name in ("title", "artist", "album") if values[name] is not None]
     asked = [*named, *values["tag"]]
@@ -111,7 +111,7 @@ def output(values: Mapping[str, Any]) -> Output:
         space=space,
         two_seeds=two_seeds,
         normalize=normalize,
-        lufs=LUFS if values["lufs"] is None else values["lufs"],
+        lufs=LUFS if lufs is None else lufs,
         tags=dict(asked),
         plot=values["plot"],
     )
@@ -119,7 +119,7 @@ def output(values: Mapping[str, Any]) -> Output:
 
 def _mode(values: Mapping[str, Any]) -> tuple[str | None, bool]:
     """The spatial mode, and whether left and right are of two seeds."""
-    mode, stereo = values["spatial_mode"], values["stereo"]
+    mode, stereo = options.strongest({name: values[name] for name in ("spatial_mode", "stereo")}).values()
     if stereo and mode:
         raise RequestError("--stereo is the old spelling of --spatial-mode. Leave it out.")
     if stereo:
@@ -127,7 +127,7 @@ def _mode(values: Mapping[str, Any]) -> tuple[str | None, bool]:
         mode = "stereo" if stereo == "mid_side" else None
     where = {"spatial_width": ("stereo", "binaural"), "spatial_depth": ("stereo", "binaural"), "hrtf": ("binaural",)}
     for name, modes in where.items():
-        if values[name] is not None and mode not in modes:
+        if values[name] is not None and mode not in modes and options.is_given(name):
             warn(f"--{name.replace('_', '-')}: only with --spatial-mode {' or '.join(modes)}. Ignored.")
     return mode, stereo == "dual_seed"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from distill import outputs, startup
+from distill import options, outputs, startup
 from distill.cli.generate import own_parameters
 from distill.declarations import Declared
 from distill.plugins import ClaimedType, Plugin, Plugins
@@ -22,8 +22,8 @@ def command(plugins: Plugins) -> click.Command:
         NAME,
         callback=lambda **values: _list(plugins, **values),
         params=[
-            click.Option(["--json"], is_flag=True, help="Print one JSON array."),
-            click.Option(["--times"], is_flag=True, help="Measure what each costs every command."),
+            options.flag("--json", help="Print one JSON array."),
+            options.flag("--times", help="Measure what each costs every command."),
         ],
         help="List the plugins: what each claims and brings, and what is wrong with any.\n\n"
         "DISTILL_PLUGINS=NAME,NAME in the environment loads only those named.",

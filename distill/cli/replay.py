@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from distill import library, outputs, registry, startup
+from distill import options, outputs, registry, startup
 from distill.checkpoint import CheckpointHeader
 from distill.cli.generate import own_parameters
 from distill.cli.messages import warn, warn_of_problems
@@ -32,12 +32,14 @@ def command(plugins: Plugins) -> click.Command:
         params=[
             click.Argument(["files"], nargs=-1, required=True,
                            type=click.Path(exists=True, dir_okay=False, path_type=Path)),
-            click.Option(["--check"], is_flag=True, help="Keep nothing; say whether each comes out bit-identical."),
-            click.Option(["--model"], metavar="MODEL", help="The checkpoint, where it has moved."),
+            options.flag("--check", help="Keep nothing; say whether each comes out bit-identical."),
+            click.Option(["--model"], type=options.Model(), metavar="MODEL",
+                         help="The checkpoint, where it has moved."),
+            options.library(),
             click.Option(["--output-dir", "-o"], type=click.Path(file_okay=False, path_type=Path), default=Path(),
                          metavar="DIR", help="Folder for the files, made if missing.  [default: this folder]"),
-            click.Option(["--json"], is_flag=True, help="Print one JSON array."),
-            click.Option(["--quiet", "-q"], is_flag=True, help="No progress bar; warnings and errors stay."),
+            options.flag("--json", help="Print one JSON array."),
+            options.flag("--quiet", "-q", help="No progress bar; warnings and errors stay."),
         ],
         help="Make files again, from their sidecars or from the audio files, which carry it in their tags.\n\n"
         "The path of each is printed. Where one comes out other than it was, what has changed since is told: the "
@@ -54,7 +56,7 @@ def _replay(plugins: Plugins, /, files: tuple[Path, ...], check: bool, **values:
 
 
 def _replay_to(
-    results: TextIO | None, plugins: Plugins, files: tuple[Path, ...], check: bool, model: str | None,
+    results: TextIO | None, plugins: Plugins, files: tuple[Path, ...], check: bool, model: Path | None,
     output_dir: Path, json: bool, quiet: bool,
 ) -> bool:  # fmt: skip
     """Make the files again; whether all of them are what they were."""
@@ -82,10 +84,10 @@ def _replay_to(
 
 
 def _again(
-    plugins: Plugins, record: Record, model: str | None, folder: Path, quiet: bool
+    plugins: Plugins, record: Record, model: Path | None, folder: Path, quiet: bool
 ) -> tuple[str, bool, list[str]]:
     """Make the file of `record` in `folder`; its path, whether its sound is the same, and what has changed since."""
-    path = _found(record.model, "--model") if model is None else library.resolve(model, plugins.bundled())
+    path = _found(record.model, "--model") if model is None else model
     try:
         claim = registry.claim(plugins, registry.identify(plugins, path), record.loader)
         others = [_other(plugins, other) for other in record.other_models]

@@ -131,7 +131,7 @@ class Subject:
     def values(self, *arguments: str) -> dict[str, Any]:
         """The options' values, by parameter name, for `arguments` as on the command line."""
         command = click.Command("generate", params=list(self.declared.options))
-        return self.declared.defaults | command.make_context("generate", list(arguments)).params
+        return self.declared.defaults | command.make_context("generate", list(arguments), obj=self.host()).params
 
     def request(self, *arguments: str, seed: int = 1, samples: int | None = None) -> GenerationRequest:
         """A request for a file of `samples`, with options as on the command line, checked by the loader."""

@@ -23,6 +23,7 @@ from distill import (
     options,
 )
 from distill.errors import CheckpointError, RequestError
+from distill.options import is_given
 from distill.text import clean
 from distill_codec import code_commands, prompts, train_command, train_prior_command
 
@@ -43,7 +44,7 @@ class CodecLoader(ModelLoader):
             )
         prompt = options.get("prompt")
         if prompt is None:
-            if options.get("prompt_seconds") is not None:
+            if options.get("prompt_seconds") is not None and is_given("prompt_seconds"):
                 raise RequestError("--prompt-seconds: there is no --prompt. Give the recording to continue.")
             return None
         path = library.expand(prompt).absolute()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from distill import Tokenizer, devices, library, outputs, registry, startup
+from distill import Tokenizer, devices, options, outputs, registry, startup
 from distill.audio.formats import FORMATS, check_length, output_format
 from distill.errors import DistillError, NotFiniteError, RequestError
 from distill.plugins import Plugins
@@ -33,7 +33,7 @@ def _output(what: str) -> click.Option:
 
 def _others() -> list[click.Parameter]:
     return [
-        click.Option(["--overwrite"], is_flag=True, help="Replace a file of this name."),
+        options.flag("--overwrite", help="Replace a file of this name."),
         click.Option(
             ["--device"],
             type=click.Choice(devices.DEVICES),
@@ -41,17 +41,17 @@ def _others() -> list[click.Parameter]:
             help="What to compute on; auto is a GPU if there is one.  [default auto]",
         ),
         click.Option(["--loader"], metavar="NAME", help="Which loader to use, where several claim MODEL."),
-        click.Option(["--quiet", "-q"], is_flag=True, help="No progress."),
+        options.flag("--quiet", "-q", help="No progress."),
     ]
 
 
 _SOUND = f"The sound, {', '.join(FORMATS)} by its suffix."
 
 
-@click.command("reconstruct", params=[click.Argument(["model"]), _file("recording", exists=True), _output(_SOUND),
+@click.command("reconstruct", params=[*options.model(), _file("recording", exists=True), _output(_SOUND),
                                       *_others()])  # fmt: skip
 @click.pass_obj
-def reconstruct(plugins: Plugins, /, model: str, recording: Path, output: Path, overwrite: bool, device: str,
+def reconstruct(plugins: Plugins, /, model: Path, recording: Path, output: Path, overwrite: bool, device: str,
                 loader: str | None, quiet: bool) -> None:  # fmt: skip
     """Write what MODEL makes of a RECORDING.
 
@@ -79,10 +79,10 @@ def reconstruct(plugins: Plugins, /, model: str, recording: Path, output: Path, 
     click.echo(str(output))
 
 
-@click.command("encode", params=[click.Argument(["model"]), _file("recording", exists=True),
+@click.command("encode", params=[*options.model(), _file("recording", exists=True),
                                  _output("The codes, .npz."), *_others()])  # fmt: skip
 @click.pass_obj
-def encode(plugins: Plugins, /, model: str, recording: Path, output: Path, overwrite: bool, device: str,
+def encode(plugins: Plugins, /, model: Path, recording: Path, output: Path, overwrite: bool, device: str,
            loader: str | None, quiet: bool) -> None:  # fmt: skip
     """Write the codes of a RECORDING.
 
@@ -105,10 +105,10 @@ def encode(plugins: Plugins, /, model: str, recording: Path, output: Path, overw
     click.echo(str(output))
 
 
-@click.command("decode", params=[click.Argument(["model"]), _file("codes", exists=True), _output(_SOUND),
+@click.command("decode", params=[*options.model(), _file("codes", exists=True), _output(_SOUND),
                                  *_others()])  # fmt: skip
 @click.pass_obj
-def decode(plugins: Plugins, /, model: str, codes: Path, output: Path, overwrite: bool, device: str,
+def decode(plugins: Plugins, /, model: Path, codes: Path, output: Path, overwrite: bool, device: str,
            loader: str | None, quiet: bool) -> None:  # fmt: skip
     """Make the sound that CODES stand for.
 
@@ -143,8 +143,8 @@ def _empty(recording: Path) -> DistillError:
     return DistillError(f"{clean(str(recording), 200)} has no samples.")
 
 
-def _claim(plugins: Plugins, model: str, loader: str | None) -> Claim:
-    return registry.claim(plugins, registry.identify(plugins, library.resolve(model, plugins.bundled())), loader)
+def _claim(plugins: Plugins, model: Path, loader: str | None) -> Claim:
+    return registry.claim(plugins, registry.identify(plugins, model), loader)
 
 
 def _tokenizer(claim: Claim, device: str) -> Tokenizer:

@@ -26,9 +26,9 @@ MAX_SEED = 2**32 - 1
                        default_means="default 30 for a minute of audio, more for more", help="How long to train."),
         options.number("--epochs", default=None, low=1, high=10**9, integer=True, default_means="default --minutes",
                        help="How many times to go through the recordings, instead of --minutes."),
-        click.Option(["--resume"], is_flag=True,
+        options.flag("--resume",
                      help="Go on with a training of this name that was interrupted, with the options it began with."),
-        click.Option(["--stereo"], is_flag=True,
+        options.flag("--stereo",
                      help="Learn both channels, as middle and side, in the same codes. It takes 1.6 times as long.  "
                      "[default: mixed to mono]"),
         options.number("--hold-out", default=0.1, low=0.0, high=0.5, metavar="SHARE",
@@ -36,7 +36,7 @@ MAX_SEED = 2**32 - 1
                        "them where there are fewer than 20. 0 trains on everything."),
         click.Option(["--augmentation/--no-augmentation"], default=True,
                      help="Vary what is trained on: level, pitch with speed, and two sounds at once.  [default: on]"),
-        click.Option(["--adversarial"], is_flag=True,
+        options.flag("--adversarial",
                      help="Train against a discriminator too: for GPUs. On a CPU it takes 30 times as long."),
         click.Option(["--size"], type=click.Choice(SIZES), default="auto",
                      help="small is for models to pass on: half the size, and a little further from the recordings.  "
@@ -49,8 +49,8 @@ MAX_SEED = 2**32 - 1
         options.number("--seed", default=0, low=0, high=MAX_SEED, integer=True, help="All chance comes from it."),
         click.Option(["--device"], type=click.Choice(devices.DEVICES), default="auto",
                      help="What to compute on; auto is a GPU if there is one.  [default auto]"),
-        click.Option(["--json"], is_flag=True, help="Print one JSON object: files and figures."),
-        click.Option(["--quiet", "-q"], is_flag=True, help="No progress and no figures on stderr."),
+        options.flag("--json", help="Print one JSON object: files and figures."),
+        options.flag("--quiet", "-q", help="No progress and no figures on stderr."),
     ],
 )  # fmt: skip
 @click.pass_obj
@@ -69,6 +69,7 @@ def train(plugins: Plugins, /, dataset: Path, name: str, output_dir: Path, minut
     Ctrl-C ends early and still saves them. A training is saved every 45 seconds, in NAME.training; one that was
     killed goes on with --resume. On several GPUs, of one machine or more: accelerate launch -m distill train ...
     """
+    minutes, epochs = options.strongest({"minutes": minutes, "epochs": epochs}).values()
     if minutes is not None and epochs is not None:
         raise RequestError("--minutes and --epochs: give one of them.")
     if resume:
@@ -86,8 +87,6 @@ def train(plugins: Plugins, /, dataset: Path, name: str, output_dir: Path, minut
 
 def refuse_with_resume(kept: Collection[str]) -> None:
     """Refuse those options that a training keeps from its beginning, by parameter name."""
-    ctx = click.get_current_context()
-    for parameter in ctx.command.params:
-        given = ctx.get_parameter_source(str(parameter.name)) is not click.core.ParameterSource.DEFAULT
-        if given and parameter.name in kept:
+    for parameter in click.get_current_context().command.params:
+        if parameter.name in kept and options.is_given(str(parameter.name)):
             raise RequestError(f"{parameter.opts[0]}: a training that is resumed keeps what it began with.")

@@ -18,7 +18,7 @@ from typing import Any
 import click
 import torch
 
-from distill import devices, library, outputs, registry
+from distill import devices, outputs, registry
 from distill.checkpoint import CheckpointHeader, load_contents, read_header, section
 from distill.errors import DistillError, RequestError, Terminated
 from distill.plugins import Plugins
@@ -43,7 +43,7 @@ LARGEST_HALF = 65504.0
 class Asked:
     """The command line of `distill train-prior`. `output` None is the model's own file."""
 
-    model: str
+    model: Path
     dataset: Path
     output: Path | None
     minutes: float | None
@@ -61,11 +61,10 @@ class Asked:
 
 def train_prior(plugins: Plugins, asked: Asked) -> None:
     """Do what was `asked`. Raises `DistillError` for what cannot be; what is there by then stays."""
-    path = library.resolve(asked.model, plugins.bundled())
-    header = registry.identify(plugins, path)
-    files = Files.of_prior(asked.output or path)
+    header = registry.identify(plugins, asked.model)
+    files = Files.of_prior(asked.output or asked.model)
     claim = registry.claim(plugins, header, asked.loader)
-    _check(asked, header, files, is_bundled=path in plugins.bundled().values())
+    _check(asked, header, files, is_bundled=asked.model in plugins.bundled().values())
     outputs.prepare(files.model.parent)
     device = devices.choose(asked.device)
     with files.claimed():

@@ -15,7 +15,7 @@ from distill_codec.train_command import MAX_SEED, refuse_with_resume
 @click.command(
     "train-prior",
     params=[
-        click.Argument(["model"]),
+        *options.model(),
         click.Argument(["dataset"], type=click.Path(path_type=Path)),
         click.Option(["--output", "-o"], type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
                      help="Write the model with its prior here, and leave MODEL as it is.  [default: MODEL]"),
@@ -23,24 +23,23 @@ from distill_codec.train_command import MAX_SEED, refuse_with_resume
                        default_means="default 30 for a minute of audio, more for more", help="How long to train."),
         options.number("--steps", default=None, low=1, high=10**9, integer=True, default_means="default --minutes",
                        help="How many steps to train, instead of --minutes."),
-        click.Option(["--resume"], is_flag=True,
-                     help="Go on with a training that was interrupted, with the options it began with."),
+        options.flag("--resume", help="Go on with a training that was interrupted, with the options it began with."),
         options.number("--hold-out", default=None, low=0.0, high=0.5, metavar="SHARE",
                        default_means="default what MODEL held out, else 0.1",
                        help="Share of the audio to test with and not to train on. 0 trains on everything."),
         click.Option(["--augmentation/--no-augmentation"], default=True,
                      help="Learn from varied copies too: shifted, transposed, mixed.  [default: on]"),
-        click.Option(["--half"], is_flag=True, help="Save weights in half precision: half the size. With --output."),
+        options.flag("--half", help="Save weights in half precision: half the size. With --output."),
         options.number("--seed", default=0, low=0, high=MAX_SEED, integer=True, help="All chance comes from it."),
         click.Option(["--device"], type=click.Choice(devices.DEVICES), default="auto",
                      help="What to compute on; auto is a GPU if there is one.  [default auto]"),
         click.Option(["--loader"], metavar="NAME", help="Which loader to use, where several claim MODEL."),
-        click.Option(["--json"], is_flag=True, help="Print one JSON object: files and figures."),
-        click.Option(["--quiet", "-q"], is_flag=True, help="No progress and no figures on stderr."),
+        options.flag("--json", help="Print one JSON object: files and figures."),
+        options.flag("--quiet", "-q", help="No progress and no figures on stderr."),
     ],
 )  # fmt: skip
 @click.pass_obj
-def train_prior(plugins: Plugins, /, model: str, dataset: Path, output: Path | None, minutes: float | None,
+def train_prior(plugins: Plugins, /, model: Path, dataset: Path, output: Path | None, minutes: float | None,
                 steps: int | None, resume: bool, hold_out: float | None, augmentation: bool, half: bool, seed: int,
                 device: str, loader: str | None, json: bool, quiet: bool) -> None:  # fmt: skip
     """Have MODEL learn to generate, from the recordings in DATASET.
@@ -54,6 +53,7 @@ def train_prior(plugins: Plugins, /, model: str, dataset: Path, output: Path | N
     Ctrl-C ends early and still saves both. A training is saved every 45 seconds, in MODEL.prior-training; one that
     was killed goes on with --resume.
     """
+    minutes, steps = options.strongest({"minutes": minutes, "steps": steps}).values()
     if minutes is not None and steps is not None:
         raise RequestError("--minutes and --steps: give one of them.")
     if resume:

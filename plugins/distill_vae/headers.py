@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from distill import CheckpointHeader, library
+from pathlib import Path
+
+from distill import CheckpointHeader
 from distill.checkpoint import read_header
 from distill.errors import CheckpointError, RequestError
 from distill.text import clean
@@ -13,13 +15,11 @@ def is_version_1(header: CheckpointHeader) -> bool:
     return header.version == 1 and header.model_type in (None, "vae")
 
 
-def version_1(model: str) -> CheckpointHeader:
-    """The header of the version 1 checkpoint that `model`, as a user calls it, stands for.
+def version_1(path: Path) -> CheckpointHeader:
+    """The header of the version 1 checkpoint at `path`.
 
-    Raises `RequestError` where it is of another kind, `DistillError` where there is none, `CheckpointError` where it is
-    damaged or no checkpoint.
+    Raises `RequestError` where it is of another kind, `CheckpointError` where it is damaged or no checkpoint.
     """
-    path = library.resolve(model)
     header = read_header(path)
     if header is None:
         raise CheckpointError(f"{clean(str(path), 200)} is no .distill checkpoint. Give one of version 1.")

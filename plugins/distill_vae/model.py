@@ -87,7 +87,7 @@ class VaeModel(GenerativeModel):
         with self._loading:
             if path not in self._others:
                 try:
-                    self._others[path] = Vae.load(version_1(path), self.vae.device)
+                    self._others[path] = Vae.load(version_1(Path(path)), self.vae.device)
                 except CheckpointError as error:
                     raise CheckpointError(f"--blend: {clean(Path(path).name)}: {error}") from error
             return self._others[path]

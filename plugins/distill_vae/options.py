@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 import click
@@ -39,12 +40,13 @@ class SliderPosition(click.ParamType[tuple[Slider, int]]):
         return (slider.strip() if index is None else index), stands
 
 
-class BlendPart(click.ParamType[tuple[str, float]]):
+class BlendPart(click.ParamType[tuple[Path, float]]):
     """MODEL:WEIGHT: another model and how much of it, a number of 0 or more."""
 
     name = "blend"
+    _model = options.Model()
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float]:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Path, float]:
         if isinstance(value, tuple):
             return value
         model, _, said = value.rpartition(":")
@@ -54,7 +56,7 @@ class BlendPart(click.ParamType[tuple[str, float]]):
             weight = math.nan
         if not (model and math.isfinite(weight) and weight >= 0):
             self.fail(f"{clean(value)!r} is not MODEL:WEIGHT, a model and a number of 0 or more.", param, ctx)
-        return model, weight
+        return self._model.convert(model, param, ctx), weight
 
 
 def _whole(text: str) -> int | None:
@@ -73,9 +75,8 @@ def generation_options() -> list[click.Option]:
     """All of them."""
     return [
         slider(),
-        click.Option(
-            ["--randomize-sliders"], is_flag=True,
-            help="Draw a position for each slider from its safe range, anew for each seed.",
+        options.flag(
+            "--randomize-sliders", help="Draw a position for each slider from its safe range, anew for each seed."
         ),
         options.number(
             "--evolution", default=None, low=0.0, high=1.0, default_means=f"default {EVOLUTION:g}",

@@ -33,11 +33,11 @@ def presets() -> None:
     """
 
 
-_json = click.Option(["--json"], is_flag=True, help="Print JSON.")
+_json = options.flag("--json", help="Print JSON.")
 
 
-@presets.command("list", params=[click.Argument(["model"]), _json])
-def _list(model: str, json: bool) -> None:
+@presets.command("list", params=[*options.model(), _json])
+def _list(model: Path, json: bool) -> None:
     """List the presets of MODEL."""
     header = version_1(model)
     kept = Presets.of(header)
@@ -57,8 +57,8 @@ def _row(one: Preset) -> list[str]:
     return [one.name, one.group, clean(stand, 50), seed, one.modified[:10], clean(one.description, 40)]
 
 
-@presets.command("show", params=[click.Argument(["model"]), click.Argument(["name"]), _json])
-def _show(model: str, name: str, json: bool) -> None:
+@presets.command("show", params=[*options.model(), click.Argument(["name"]), _json])
+def _show(model: Path, name: str, json: bool) -> None:
     """Show the preset NAME of MODEL, and how to use it."""
     header = version_1(model)
     preset = Presets.of(header).find(name)
@@ -80,7 +80,7 @@ def _show(model: str, name: str, json: bool) -> None:
 @presets.command(
     "save",
     params=[
-        click.Argument(["model"]),
+        *options.model(),
         click.Argument(["name"]),
         slider_option("all at 0"),
         click.Option(["--preset"], metavar="NAME", help="Start from another preset; --slider changes single ones."),
@@ -92,11 +92,11 @@ def _show(model: str, name: str, json: bool) -> None:
                        help="Keep the seed too: the preset then is a file."),
         click.Option(["--group"], default="", metavar="TEXT", help="A group to list it in.  [default none]"),
         click.Option(["--description"], default="", metavar="TEXT", help="What it is.  [default none]"),
-        click.Option(["--replace"], is_flag=True, help="Replace the preset of this name."),
+        options.flag("--replace", help="Replace the preset of this name."),
     ],
 )  # fmt: skip
 def _save(
-    model: str, name: str, slider: tuple[tuple[Slider, int], ...], preset: str | None, made: Path | None,
+    model: Path, name: str, slider: tuple[tuple[Slider, int], ...], preset: str | None, made: Path | None,
     seed: int | None, group: str, description: str, replace: bool,
 ) -> None:  # fmt: skip
     """Keep slider positions of MODEL under NAME."""
@@ -120,18 +120,18 @@ def _save(
         description=clean(description, 400),
     )
     kept.save(new, replace)
-    click.echo(f"Saved: distill generate {shlex.quote(model)} --preset={shlex.quote(name)}", err=True)
+    click.echo(f"Saved: distill generate {shlex.quote(str(model))} --preset={shlex.quote(name)}", err=True)
 
 
-@presets.command("rename", params=[click.Argument(["model"]), click.Argument(["name"]), click.Argument(["new"])])
-def _rename(model: str, name: str, new: str) -> None:
+@presets.command("rename", params=[*options.model(), click.Argument(["name"]), click.Argument(["new"])])
+def _rename(model: Path, name: str, new: str) -> None:
     """Give the preset NAME of MODEL the name NEW."""
     was = Presets.of(version_1(model)).rename(name, new)
     click.echo(f"Renamed {was.name} to {clean(new)}.", err=True)
 
 
-@presets.command("delete", params=[click.Argument(["model"]), click.Argument(["name"])])
-def _delete(model: str, name: str) -> None:
+@presets.command("delete", params=[*options.model(), click.Argument(["name"])])
+def _delete(model: Path, name: str) -> None:
     """Delete the preset NAME of MODEL, and say how to have it back."""
     header = version_1(model)
     was = Presets.of(header).delete(name)
@@ -145,7 +145,7 @@ def _delete(model: str, name: str) -> None:
     words += [] if was.moved else ["--slider=0:0"]
     words += [] if was.seed is None else [f"--seed={was.seed}"]
     words += [f"--{key}={said}" for key, said in (("group", was.group), ("description", was.description)) if said]
-    click.echo(f"Deleted {was.name}. To have it back: {shlex.join([*words, '--', model, was.name])}", err=True)
+    click.echo(f"Deleted {was.name}. To have it back: {shlex.join([*words, '--', str(model), was.name])}", err=True)
 
 
 def _heard(made: Path, header: CheckpointHeader) -> Preset:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 from distill import CheckpointHeader, Settings
 from distill.errors import DistillError, DistillWarning, RequestError
+from distill.options import is_given
 from distill.text import clean
 from distill_vae.headers import version_1
 from distill_vae.labels import Labels, positions, require_sliders
@@ -60,7 +62,7 @@ def _stands(models: Sequence[Labels], options: Mapping[str, Any], preset: Preset
         if flags:
             _warn(f"{', '.join(flags)}: this model has no sliders. Random latents.")
         return [{} for _ in models]
-    if evolves and not steered:
+    if evolves and not steered and is_given("evolution"):
         _warn("--evolution: no slider is set, so there is no position to wander from. Ignored.")
     require_sliders(options["slider"], models)
     base = {} if preset is None else dict(enumerate(preset.positions))
@@ -75,15 +77,15 @@ def _stands(models: Sequence[Labels], options: Mapping[str, Any], preset: Preset
 
 def _blended(header: CheckpointHeader, options: Mapping[str, Any]) -> list[tuple[CheckpointHeader, Labels, float]]:
     """The other models of a blend, what their sliders are called, and their weights."""
-    asked: Sequence[tuple[str, float]] = options["blend"]
+    asked: Sequence[tuple[Path, float]] = options["blend"]
     for name in ("weight", "blend_mode"):
-        if options[name] is not None and not asked:
+        if options[name] is not None and not asked and is_given(name):
             _warn(f"--{name.replace('_', '-')}: nothing is blended. Ignored.")
     if 1 + len(asked) > MOST_MODELS:
         raise RequestError(
             f"--blend: {1 + len(asked)} models are given, MODEL included; at most {MOST_MODELS} can be blended."
         )
-    others = [(*_other(reference), weight) for reference, weight in asked]
+    others = [(*_other(path), weight) for path, weight in asked]
     for (one, *_), (another, *_) in combinations(others, 2):
         if one.path.samefile(another.path):
             raise RequestError(f"--blend: {one.name} is given twice; once is allowed. Give it the sum of its weights.")
@@ -93,11 +95,11 @@ def _blended(header: CheckpointHeader, options: Mapping[str, Any]) -> list[tuple
     return others
 
 
-def _other(reference: str) -> tuple[CheckpointHeader, Labels]:
+def _other(path: Path) -> tuple[CheckpointHeader, Labels]:
     """The header of a model to blend, and what its sliders are called."""
     whose = ""
     try:
-        header = version_1(reference)
+        header = version_1(path)
         whose = f"{header.name}: "  # from here on, errors do not name it
         return header, Labels.of(header)
     except DistillError as error:

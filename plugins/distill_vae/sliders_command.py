@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from distill import outputs
+from distill import options, outputs
 from distill.errors import DistillError
 from distill.tables import table
 from distill_vae.headers import version_1
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 @click.command(
     "sliders",
     params=[
-        click.Argument(["model"]),
-        click.Option(["--json"], is_flag=True, help="Print one JSON array."),
+        *options.model(),
+        options.flag("--json", help="Print one JSON array."),
         click.Option(
             ["--plot"], type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
             help="Draw what each slider does: .png, .pdf or .svg. Needs matplotlib: pip install 'distill[plot]'.",
         ),
     ],
 )  # fmt: skip
-def sliders(model: str, json: bool, plot: Path | None) -> None:
-    """List the sliders of MODEL, the path of a version 1 checkpoint.
+def sliders(model: Path, json: bool, plot: Path | None) -> None:
+    """List the sliders of MODEL, of version 1.
 
     SAFE are the positions that hold most of the recordings it was trained on, WARNING those that hold nearly all;
     VARIANCE is the share of their variety that lies along the slider; FOLLOWS is what of the sound goes with it most.

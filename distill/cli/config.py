@@ -1,0 +1,148 @@
+"""`distill config`: what is configured, where it comes from, and what in it nothing asks for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from distill import configuration, library, options, outputs
+from distill.cli.messages import warn
+from distill.errors import RequestError
+from distill.tables import table
+from distill.text import clean
+
+
+def apply(ctx: click.Context, name: str, command: click.Command, *, quiet: bool = False) -> None:
+    """Give the options of `command`, or of a group's commands, the defaults that the user configured.
+
+    Warns of keys and variables that are no option's, unless `quiet`. Raises `RequestError` where a value can be none.
+    """
+    configured = configuration.of(ctx)
+    ctx.default_map = {name: configured.defaults(command, ctx, name)}
+    if not quiet:
+        for stray in _strays(ctx, name, command):
+            warn(stray)
+
+
+def _strays(ctx: click.Context, name: str, command: click.Command) -> Iterator[str]:
+    configured = configuration.of(ctx)
+    yield from configured.strays(ctx.command, ctx)
+    for names, inner, inner_ctx in _walk(ctx, name, command):
+        yield from configured.strays(inner, inner_ctx, *names)
+        yield from configuration.stray_variables(inner, inner_ctx)
+
+
+def _walk(
+    parent: click.Context, name: str, command: click.Command, *above: str
+) -> Iterator[tuple[tuple[str, ...], click.Command, click.Context]]:
+    """`command` and, of a group, those in it, each with its names and a context that knows its variables."""
+    ctx = click.Context(command, info_name=name, parent=parent, resilient_parsing=True)
+    yield (*above, name), command, ctx
+    if isinstance(command, click.Group):
+        for inner in command.list_commands(ctx):
+            yield from _walk(ctx, inner, command.commands[inner], *above, name)
+
+
+@click.group("config")
+def config() -> None:
+    """Say what is configured, and where each value comes from.
+
+    Defaults of your own are in config.toml ('distill config path'): a table a command, a key an option.
+
+    \b
+    [generate]
+    temperature = 0.8
+    output_dir = "takes"
+
+    \b
+    [library]
+    paths = ["~/models"]
+
+    A variable of the environment goes before it (DISTILL_GENERATE_TEMPERATURE=0.8), and the command line before both.
+    """
+
+
+@config.command("path")
+def _path() -> None:
+    """Print the path of config.toml, whether it is there or not. DISTILL_CONFIG names another."""
+    click.echo(str(configuration.path()))
+
+
+@config.command(
+    "show",
+    params=[
+        click.Argument(["command"], nargs=-1),
+        options.flag("--set", help="Leave out what is as it comes."),
+        options.flag("--json", help="Print one JSON array."),
+    ],
+)
+@click.pass_context
+def _show(ctx: click.Context, /, command: tuple[str, ...], json: bool, **only: bool) -> None:
+    """Show what each option is set to, and by what: of every command, or of COMMAND."""
+    root = ctx.find_root()
+    rows = [_library(root)]
+    assert isinstance(root.command, click.Group)
+    for name, one in root.command.commands.items():
+        apply(root, name, one)
+        for names, inner, inner_ctx in _walk(root, name, one):
+            rows += _options(" ".join(names), inner, inner_ctx)
+    rows = [row for row in rows if not command or row["command"].split()[: len(command)] == list(command)]
+    if not rows:
+        raise RequestError(f"{clean(' '.join(command))!r} is no command that has options.")
+    rows = [row for row in rows if row["from"] != "default" or not only["set"]]
+    if json:
+        click.echo(outputs.to_json(rows), nl=False)
+    elif rows:
+        click.echo(
+            table(["COMMAND", "OPTION", "VALUE", "FROM"], [[_text(said) for said in row.values()] for row in rows])
+        )
+    else:
+        click.echo(f"Nothing is set, in {clean(str(configuration.path()), 200)} or in the environment.", err=True)
+
+
+def _options(names: str, command: click.Command, ctx: click.Context) -> Iterator[dict[str, Any]]:
+    """What each option of `command` is set to, and by what. Warns of values that it refuses."""
+    if isinstance(command, click.Group):
+        return
+    parsed = command.make_context(names.split()[-1], [], parent=ctx.parent, resilient_parsing=True)
+    for key, option in configuration.keys(command, parsed).items():
+        source = parsed.get_parameter_source(str(option.name))
+        value, origin = parsed.params[str(option.name)], configuration.origin(parsed, option)
+        if origin is not None:
+            said = os.environ.get(configuration.variable(parsed, option) or "")
+            value = said if source is ParameterSource.ENVIRONMENT else parsed.lookup_default(str(option.name))
+            try:
+                option.type_cast_value(parsed, value)
+            except click.BadParameter as error:
+                warn(f"distill {names}: {error.message.rstrip('.')}. That is from {origin}.")
+        yield {"command": names, "option": key, "value": _plain(value), "from": origin or "default"}
+
+
+def _library(root: click.Context) -> dict[str, Any]:
+    source = root.get_parameter_source("library")
+    said = {ParameterSource.COMMANDLINE: "--library", ParameterSource.ENVIRONMENT: "DISTILL_LIBRARY in the environment"}
+    configured = configuration.of(root)
+    origin = said.get(source) if source else None
+    origin = origin or (clean(str(configured.path), 200) if configured.library else "default")
+    folders = [str(folder) for folder in library.of(root).folders]
+    return {"command": configuration.LIBRARY, "option": "paths", "value": folders, "from": origin}
+
+
+def _plain(value: Any) -> Any:
+    """`value` as JSON has it."""
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
+
+
+def _text(value: Any) -> str:
+    """`value` in a cell of a table."""
+    if isinstance(value, list):
+        return ", ".join(map(_text, value)) or "none"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "-" if value is None else clean(value, 60)

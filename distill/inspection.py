@@ -1,0 +1,231 @@
+"""What is inside a checkpoint, found without running or loading it: values, tensors by name, globals. No torch.
+
+A file that `checkpoint.read_header` refuses can still be looked into.
+"""
+
+from __future__ import annotations
+
+import math
+import pickletools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from distill import archive, checkpoint, pickles
+from distill.text import clean
+
+MOST_VALUES = 20_000
+"""How many values of a file are told: a few bytes of a hostile one can hold a number of them without end."""
+MOST_OPCODES = 10**6
+
+_ITEM_BYTES = {
+    "DoubleStorage": ("float64", 8), "FloatStorage": ("float32", 4), "HalfStorage": ("float16", 2),
+    "BFloat16Storage": ("bfloat16", 2), "LongStorage": ("int64", 8), "IntStorage": ("int32", 4),
+    "ShortStorage": ("int16", 2), "CharStorage": ("int8", 1), "ByteStorage": ("uint8", 1),
+    "BoolStorage": ("bool", 1), "ComplexFloatStorage": ("complex64", 8), "ComplexDoubleStorage": ("complex128", 16),
+}  # fmt: skip
+"""What torch calls the storage of a data type, and how many bytes an item has."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor as a file declares it: `shape`, `dtype`, and the record of the archive that holds its items."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    item_bytes: int
+    record: str
+
+    @property
+    def parameters(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        return self.parameters * self.item_bytes
+
+
+@dataclass(frozen=True)
+class Global:
+    """A name of code that a file's pickle has, and what becomes of it: "allowed", "inert" or "refused"."""
+
+    name: str
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What is inside a file. `container` in words; `records`: how many there are in it.
+
+    `values`: all that is neither tensor nor code, by top-level key. `tensors`, by the top-level key they are under and
+    then by name. `problems`: what is wrong with it, a line each.
+    """
+
+    container: str
+    records: int = 0
+    values: Mapping[str, Any] = field(default_factory=dict)
+    tensors: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    globals: tuple[Global, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def look(path: Path, fields: Mapping[str, Any] | None = None) -> Contents:
+    """What is inside the file at `path`; `fields` are what a plugin read of a container that is its own.
+
+    Raises `CheckpointError` where it is damaged so far that nothing can be said.
+    """
+    data = checkpoint.read_pickle(path)
+    if data is None:
+        values = {clean(key): value for key, value in (fields or {}).items()}
+        return Contents("of a plugin's own kind" if fields is not None else "unknown", values=plain(values))
+    with path.open("rb") as file:
+        records = {one.name.partition(b"/")[2]: one.size for one in archive.records(archive.read_directory(file))}
+    problems = []
+    unpickler: _Unpickler | None = None
+    found: Any = None
+    try:
+        unpickler = _Unpickler(data)
+        found = unpickler.load()
+    except Exception as error:  # a hostile pickle can raise anything; what was seen of it is told nevertheless
+        problems.append(f"its header is damaged: {clean(str(error), 160)}")
+    named = unpickler.named if unpickler is not None else set(_scan(data))
+    contents = {clean(key): value for key, value in found.items()} if isinstance(found, Mapping) else {}
+    tensors = {key: dict(_tensors(value)) for key, value in contents.items()}
+    for key, group in tensors.items():
+        problems += [f"{key}: {problem}" for problem in _oversized(group, records)]
+    return Contents(
+        "torch.save archive",
+        len(records),
+        plain({key: value for key, value in contents.items() if not isinstance(value, Tensor)}),
+        {key: group for key, group in tensors.items() if group},
+        tuple(Global(f"{module}.{name}", _verdict(module, name)) for module, name in sorted(named)),
+        tuple(problems),
+    )
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON has it, its texts clean: tensors left out, what is foreign named, what has no end cut."""
+    return _Plain().of(value)
+
+
+def in_a_line(value: Any) -> str:
+    """A value that `plain` gave, for people."""
+    if isinstance(value, list) and len(value) > 8:
+        return f"{clean(value[:3], 100)[:-1]}, … {len(value)} values]"
+    return "-" if value is None else clean(value if isinstance(value, str) else repr(value), 160)
+
+
+class _Plain:
+    """Counts what it has made plain."""
+
+    def __init__(self) -> None:
+        self._left = MOST_VALUES
+
+    def of(self, value: Any, depth: int = 0) -> Any:
+        self._left -= 1
+        if self._left < 0 or depth > 20:
+            return "…"
+        if isinstance(value, Mapping):
+            items = islice(value.items(), MOST_VALUES)
+            return {clean(key): self.of(one, depth + 1) for key, one in items if not isinstance(one, Tensor)}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self.of(one, depth + 1) for one in islice(value, max(self._left, 1)) if not isinstance(one, Tensor)]
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, int):
+            return value if abs(value) < 2**63 else clean(value)
+        if isinstance(value, float):
+            return value if math.isfinite(value) else str(value)
+        return clean(f"<{value.stands_for}>" if isinstance(value, pickles.Placeholder) else value, 400)
+
+
+class _Array(pickles.Placeholder):
+    """Stands for a NumPy array, and knows its shape."""
+
+    stands_for = "array"
+
+    def __setstate__(self, state: object) -> None:
+        match state:
+            case (_, tuple() as shape, *_) if all(isinstance(size, int) for size in shape):
+                self.stands_for = f"array {list(shape)}"
+
+
+class _Unpickler(pickles.Unpickler):
+    """Makes a `Tensor` of each tensor that is declared. `named`: every global so far."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.named: set[tuple[str, str]] = set()
+
+    def find_class(self, module: str, name: str) -> Any:
+        self.named.add(pickles.todays(module, name))
+        if module == "torch._utils" and name in _REBUILD:
+            return _REBUILD[name]
+        if module.startswith("numpy.") and name == "_reconstruct":
+            return _Array
+        return super().find_class(module, name)
+
+    def persistent_load(self, pid: object) -> Any:
+        match pid:
+            case ("storage", type() as kind, str() as key, *_) if issubclass(kind, pickles.Placeholder):
+                return _ITEM_BYTES.get(kind.stands_for.rpartition(".")[2], ("?", 0)), key
+        return super().persistent_load(pid)
+
+
+def _tensor(storage: Any, _offset: Any, shape: Any, *_: Any) -> Any:
+    match storage:
+        case (str() as dtype, int() as item_bytes), str() as key if isinstance(shape, tuple):
+            if all(isinstance(size, int) and size >= 0 for size in shape):
+                return Tensor(shape, dtype, item_bytes, key)
+    return pickles.Placeholder()
+
+
+def _parameter(tensor: Any, *_: Any) -> Any:
+    return tensor
+
+
+_REBUILD = {"_rebuild_tensor_v2": _tensor, "_rebuild_parameter": _parameter}
+
+
+def _tensors(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, Tensor]]:
+    """The tensors in `value`, by their keys with dots between."""
+    if isinstance(value, Tensor):
+        yield name, value
+    elif depth < 8 and isinstance(value, Mapping | list | tuple):
+        items = value.items() if isinstance(value, Mapping) else enumerate(value)
+        for key, one in islice(items, MOST_VALUES):
+            if isinstance(one, Tensor | Mapping | list | tuple):
+                yield from _tensors(one, f"{name}.{clean(key, 100)}" if name else clean(key, 100), depth + 1)
+
+
+def _oversized(tensors: Mapping[str, Tensor], records: Mapping[bytes, int]) -> Iterator[str]:
+    for name, tensor in tensors.items():
+        size = records.get(f"data/{tensor.record}".encode(errors="replace"))
+        if size is None:
+            yield f"{name} is declared, but not in the file"
+        elif tensor.bytes > size:
+            yield f"{name} is declared with {tensor.bytes} bytes; the file's record of it has {size}"
+
+
+def _scan(data: bytes) -> Iterator[tuple[str, str]]:
+    """The globals that a pickle names which is not to be read, so far as its opcodes can be told."""
+    texts = ["?", "?"]
+    try:
+        for opcode, argument, _ in islice(pickletools.genops(data), MOST_OPCODES):
+            if opcode.name in ("GLOBAL", "INST"):
+                module, _, name = str(argument).partition(" ")
+                yield pickles.todays(module, name)
+            elif opcode.name == "STACK_GLOBAL":
+                yield texts[-2], texts[-1]
+            elif isinstance(argument, str):
+                texts = [texts[-1], argument]
+    except Exception:  # not a pickle from here on; what there was is told
+        return
+
+
+def _verdict(module: str, name: str) -> str:
+    if pickles.is_dangerous(module, name):
+        return "refused"
+    return "allowed" if pickles.is_needed(module, name) else "inert"
