@@ -80,7 +80,10 @@ def records(directory: bytes, ending: bytes = b"") -> Iterator[Record]:
 
 
 def read(file: BinaryIO, record: Record) -> bytes:
-    """The bytes of `record`, which is plain. Raises `ArchiveError` where they are not those that were written."""
+    """The bytes of `record`, which is plain and no larger than its reader has memory for.
+
+    Raises `ArchiveError` where they are not those that were written.
+    """
     data = _read(file, start(file, record), record.size)
     if zlib.crc32(data) != record.crc:
         raise ArchiveError(f"{record.name!r} has another checksum")
@@ -92,7 +95,7 @@ def check(file: BinaryIO) -> None:
     for record in records(read_directory(file)):
         if not record.plain:
             raise ArchiveError(f"{record.name!r} is compressed or encrypted")
-        file.seek(start(file, record))
+        file.seek(start(file, record))  # which lies in the file, since its header does
         left, crc = record.size, 0
         while left and (block := file.read(min(left, _BLOCK))):
             crc = zlib.crc32(block, crc)
@@ -165,7 +168,7 @@ def _large_values(extra: bytes, count: int) -> tuple[int, ...]:
 
 def _read(file: BinaryIO, offset: int, size: int) -> bytes:
     """`size` bytes of `file` from `offset` on. Raises `ArchiveError` where it has fewer."""
-    if offset < 0:
+    if not 0 <= offset < 2**63:
         raise ArchiveError("it is cut short")
     file.seek(offset)
     data = file.read(size)

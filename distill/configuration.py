@@ -16,7 +16,7 @@ import click
 from click.core import ParameterSource
 
 from distill.errors import RequestError
-from distill.text import clean, near_ones
+from distill.text import clean, near, near_ones
 
 VARIABLE = "DISTILL_CONFIG"
 """Names, in the environment, another file than the one in the user's configuration folder."""
@@ -173,13 +173,16 @@ def stray_variables(command: click.Command, ctx: click.Context) -> Iterator[str]
     """A line for each variable of the environment that is meant for `command`, whose `ctx` it is, and sets nothing."""
     if ctx.auto_envvar_prefix is None or ctx.parent is None or not isinstance(ctx.parent.command, click.Group):
         return
-    known = [name for option in keys(command, ctx).values() if (name := variable(ctx, option)) is not None]
     prefix = f"{ctx.auto_envvar_prefix}_"
+    variables = (variable(ctx, option) for option in keys(command, ctx).values())
+    known = [name.removeprefix(prefix) for name in variables if name is not None]
     siblings = (f"{ctx.parent.auto_envvar_prefix}_{_plain(name).upper()}_" for name in ctx.parent.command.commands)
     others = tuple(one for one in siblings if one.startswith(prefix) and one != prefix)  # train-prior's, for train
     for name in os.environ:
-        if name.startswith(prefix) and name not in known and not name.startswith(others):
-            yield f"{clean(name)} in the environment is no option's.{near_ones(name, known)} Ignored."
+        own = name.removeprefix(prefix)
+        if name.startswith(prefix) and own not in known and not name.startswith(others):
+            helps = "".join(f" Near it: {prefix}{one}." for one in near(own, known, most=1))
+            yield f"{clean(name)} in the environment is no option's.{helps} Ignored."
 
 
 def origin(ctx: click.Context, parameter: click.Parameter) -> str | None:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 import pickletools
+import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -212,7 +214,8 @@ def _oversized(tensors: Mapping[str, Tensor], records: Mapping[bytes, int]) -> I
 def _scan(data: bytes) -> Iterator[tuple[str, str]]:
     """The globals that a pickle names which is not to be read, so far as its opcodes can be told."""
     texts = ["?", "?"]
-    try:
+    with suppress(Exception), warnings.catch_warnings():  # not a pickle from somewhere on; what there was is told
+        warnings.simplefilter("ignore")
         for opcode, argument, _ in islice(pickletools.genops(data), MOST_OPCODES):
             if opcode.name in ("GLOBAL", "INST"):
                 module, _, name = str(argument).partition(" ")
@@ -221,8 +224,6 @@ def _scan(data: bytes) -> Iterator[tuple[str, str]]:
                 yield texts[-2], texts[-1]
             elif isinstance(argument, str):
                 texts = [texts[-1], argument]
-    except Exception:  # not a pickle from here on; what there was is told
-        return
 
 
 def _verdict(module: str, name: str) -> str:

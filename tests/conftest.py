@@ -18,6 +18,14 @@ from distill.plugins import Plugins, discover
 REFERENCE = Path(os.environ.get("DISTILL_REFERENCE", Path(__file__).parents[2] / "shared" / "reference"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the user's configuration, library and catalogue out of the tests, and the tests out of them."""
+    home = tmp_path_factory.mktemp("home")
+    for kind in ("CONFIG", "DATA", "CACHE"):
+        os.environ[f"XDG_{kind}_HOME"] = str(home / kind.lower())
+
+
 @pytest.fixture(scope="session")
 def reference() -> Path:
     """The folder of the reference checkpoints and arrays."""

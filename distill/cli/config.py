@@ -13,7 +13,7 @@ from distill import configuration, library, options, outputs
 from distill.cli.messages import warn
 from distill.errors import RequestError
 from distill.tables import table
-from distill.text import clean
+from distill.text import clean, near_ones
 
 
 def apply(ctx: click.Context, name: str, command: click.Command, *, quiet: bool = False) -> None:
@@ -90,9 +90,11 @@ def _show(ctx: click.Context, /, command: tuple[str, ...], json: bool, **only: b
         apply(root, name, one)
         for names, inner, inner_ctx in _walk(root, name, one):
             rows += _options(" ".join(names), inner, inner_ctx)
+    known = {row["command"] for row in rows}
     rows = [row for row in rows if not command or row["command"].split()[: len(command)] == list(command)]
     if not rows:
-        raise RequestError(f"{clean(' '.join(command))!r} is no command that has options.")
+        asked = " ".join(command)
+        raise RequestError(f"{clean(asked)!r} is no command that has options.{near_ones(asked, known)}")
     rows = [row for row in rows if row["from"] != "default" or not only["set"]]
     if json:
         click.echo(outputs.to_json(rows), nl=False)
@@ -145,4 +147,4 @@ def _text(value: Any) -> str:
         return ", ".join(map(_text, value)) or "none"
     if isinstance(value, bool):
         return "on" if value else "off"
-    return "-" if value is None else clean(value, 60)
+    return "-" if value is None else clean(value, 200)

@@ -1,0 +1,106 @@
+"""Completion in real shells, each at a terminal of its own: what is typed, Tab, and what the line becomes."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+import pexpect
+import pytest
+from checkpoints import save, vae_contents, vqvae_contents
+from program import Cli
+
+PROMPT = "READY> "
+SHELLS = {
+    "bash": ["--norc", "--noprofile", "-i"],
+    "zsh": ["-f", "-i"],
+    "fish": ["--no-config", "-i"],
+}
+STARTS = {
+    "bash": [f"PS1='{PROMPT}'", 'eval "$(distill completion bash)"'],
+    "zsh": [f"PROMPT='{PROMPT}'", "autoload -U compinit && compinit -u", 'eval "$(distill completion zsh)"'],
+    "fish": ["function fish_prompt; echo -n 'READY> '; end", "distill completion fish | source"],
+}
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("library")
+    save(vqvae_contents(name="pebbles"), folder / "a.distill")
+    save(vae_contents(name="Low hum"), folder / "b.distill")
+    return folder
+
+
+@pytest.fixture(params=SHELLS)
+def shell(request: pytest.FixtureRequest, library: Path, tmp_path: Path) -> Iterator[pexpect.spawn]:
+    """A shell that completes `distill`, its library as above, in an empty folder."""
+    name = request.param
+    if shutil.which(name) is None:
+        pytest.skip(f"no {name} here")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("DISTILL", "XDG"))}
+    environment = {
+        **kept, "PATH": f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}", "TERM": "dumb",
+        "DISTILL_LIBRARY": str(library), "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"),
+    }  # fmt: skip
+    child = pexpect.spawn(
+        shutil.which(name),
+        SHELLS[name],
+        env=environment,
+        cwd=tmp_path,
+        encoding="utf-8",
+        dimensions=(40, 200),
+        timeout=30,
+    )
+    for line in STARTS[name]:
+        child.sendline(line)
+    child.sendline("echo $((6*7))" if name != "fish" else "math 6 x 7")
+    child.expect("42")
+    child.expect(PROMPT)
+    yield child
+    child.close(force=True)
+
+
+def completed(shell: pexpect.spawn, typed: str, wanted: str) -> None:
+    """Type `typed` and Tab; the line must become `wanted`."""
+    shell.send(typed + "\t")
+    shell.expect(re.escape(wanted))
+    shell.send("\x15")  # forget the line
+
+
+def test_a_command_an_option_and_a_model_are_completed(shell: pexpect.spawn) -> None:
+    completed(shell, "distill genera", "distill generate ")
+    completed(shell, "distill generate --tempe", "--temperature ")
+    completed(shell, "distill generate peb", "pebbles")
+    completed(shell, "distill models inf", "models info ")
+
+
+def test_a_name_with_a_blank_is_completed_as_the_shell_quotes_it(shell: pexpect.spawn, library: Path) -> None:
+    shell.send("distill models path Low\t")
+    shell.expect("hum")
+    shell.send("\r")
+    shell.expect(re.escape(str(library / "b.distill")))
+
+
+def test_a_path_is_completed_where_no_model_is_called_so(shell: pexpect.spawn, tmp_path: Path) -> None:
+    (tmp_path / "takes").mkdir()
+    (tmp_path / "takes" / "rain.distill").touch()
+    completed(shell, "distill generate takes/ra", "takes/rain.distill")
+
+
+@pytest.mark.parametrize("shell_name", ["bash", "zsh", "fish"])
+def test_what_is_printed_is_for_the_shell_that_is_asked_for(cli: Cli, shell_name: str) -> None:
+    result = cli("completion", shell_name)
+    assert (result.code, result.err) == (0, "")
+    assert f"_DISTILL_COMPLETE={shell_name}_complete" in result.out
+
+
+def test_another_shell_is_refused_with_those_there_are(cli: Cli) -> None:
+    result = cli("completion", "tcsh")
+    assert (result.code, result.errors) == (
+        2,
+        ["Error: Invalid value for '{bash|zsh|fish}': 'tcsh' is not one of 'bash', 'zsh', 'fish'."],
+    )
