@@ -112,7 +112,8 @@ class _Program(click.Group):
         """The command that is asked for, its options' defaults set as the user configured them."""
         name, command, rest = super().resolve_command(ctx, args)
         if name is not None and command is not None and command is not config.config:  # which tells of it all itself
-            config.apply(ctx, name, command, quiet=ctx.resilient_parsing)
+            asks_help = not {"-h", "--help"}.isdisjoint(rest)
+            config.apply(ctx, name, command, quiet=asks_help or ctx.resilient_parsing)
         return name, command, rest
 
     def invoke(self, ctx: click.Context) -> None:

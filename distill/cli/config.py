@@ -19,10 +19,14 @@ from distill.text import clean, near_ones
 def apply(ctx: click.Context, name: str, command: click.Command, *, quiet: bool = False) -> None:
     """Give the options of `command`, or of a group's commands, the defaults that the user configured.
 
-    Warns of keys and variables that are no option's, unless `quiet`. Raises `RequestError` where a value can be none.
+    Warns of keys and variables that are no option's. Raises `RequestError` where a value can be none. `quiet`: whatever
+    is wrong, go on without a word.
     """
-    configured = configuration.of(ctx)
-    ctx.default_map = {name: configured.defaults(command, ctx, name)}
+    try:
+        ctx.default_map = {name: configuration.of(ctx).defaults(command, ctx, name)}
+    except RequestError:
+        if not quiet:
+            raise
     if not quiet:
         for stray in _strays(ctx, name, command):
             warn(stray)
@@ -33,7 +37,8 @@ def _strays(ctx: click.Context, name: str, command: click.Command) -> Iterator[s
     yield from configured.strays(ctx.command, ctx)
     for names, inner, inner_ctx in _walk(ctx, name, command):
         yield from configured.strays(inner, inner_ctx, *names)
-        yield from configuration.stray_variables(inner, inner_ctx)
+        if not isinstance(inner, click.Group):
+            yield from configuration.stray_variables(inner, inner_ctx)
 
 
 def _walk(

@@ -86,6 +86,7 @@ def _show(model: Path, name: str, json: bool) -> None:
         click.Option(["--preset"], metavar="NAME", help="Start from another preset; --slider changes single ones."),
         click.Option(
             ["--from", "made"], type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
+            envvar="DISTILL_PRESETS_SAVE_FROM",
             help="Start from where the sliders stood in a file that distill made, and keep its seed.",
         ),
         options.number("--seed", default=None, low=0, high=2**63 - 1, integer=True, default_means="default none",

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from program import Cli, Result
 from sidecars import sidecar_of
+
+from distill import configuration
+from distill.cli import build
+from distill.plugins import discover
 
 
 @pytest.fixture
@@ -146,7 +152,7 @@ def test_a_table_that_is_none_is_one_line(cli: Cli, config: Path, text: str, com
 
 def test_help_and_the_path_are_shown_whatever_the_configuration(cli: Cli, config: Path) -> None:
     config.write_text("[generate\n")
-    assert cli("--help").code == 0
+    assert cli("--help").code == cli("generate", "--help").code == 0
     assert cli("config", "path").out == f"{config}\n"
     assert cli("config", "show").errors == [
         f"Error: {config} is no TOML: Expected ']' at the end of a table declaration (at line 1, column 10)."
@@ -169,6 +175,30 @@ def test_what_nothing_asks_for_is_named_with_near_ones_and_does_no_harm(
         "Warning: DISTILL_GENERATE_TOPK in the environment is no option's. Near it: DISTILL_GENERATE_TOP_K. Ignored.",
     ]
     assert f"Warning: {config}: [models] lst is no command. Near it: list. Ignored." in cli("config", "show").errors
+
+
+def test_variables_of_a_groups_commands_set_their_options(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISTILL_MODELS_LIST_JSON", "1")
+    result = cli("models", "list")
+    assert (result.code, result.err) == (0, "")
+    assert json.loads(result.out)
+
+
+def test_every_options_variable_is_called_as_its_flag_is() -> None:
+    group = build(discover())
+
+    def walk(command: click.Command, ctx: click.Context) -> Iterator[tuple[str, str | None]]:
+        if isinstance(command, click.Group):
+            for name, inner in command.commands.items():
+                yield from walk(inner, click.Context(inner, info_name=name, parent=ctx))
+            return
+        for key, option in configuration.keys(command, ctx).items():
+            yield f"{ctx.auto_envvar_prefix}_{key.upper()}", configuration.variable(ctx, option)
+
+    ctx = click.Context(group, info_name="distill", auto_envvar_prefix=configuration.PREFIX)
+    found = list(walk(group, ctx))
+    assert len(found) > 100
+    assert [pair for pair in found if pair[0] != pair[1]] == []
 
 
 def test_variables_of_a_longer_command_are_not_taken_for_strays(
