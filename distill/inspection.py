@@ -116,7 +116,7 @@ def in_a_line(value: Any) -> str:
     """A value that `plain` gave, for people."""
     if isinstance(value, list) and len(value) > 8:
         return f"{clean(value[:3], 100)[:-1]}, … {len(value)} values]"
-    return "-" if value is None else clean(value if isinstance(value, str) else repr(value), 160)
+    return "-" if value is None else clean(value, 400) if isinstance(value, str) else clean(repr(value), 160)
 
 
 class _Plain:

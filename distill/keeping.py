@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 from distill import outputs, registry, renaming
-from distill.checkpoint import CheckpointHeader
 from distill.errors import DistillError, RequestError
 from distill.library import Library
 from distill.plugins import Plugins
@@ -60,16 +59,16 @@ def rename(plugins: Plugins, library: Library, path: Path, name: str) -> Path:
     refuse_outsider(library, path, "renamed")
     if path.is_symlink():
         raise DistillError(f"{_shown(path)} is a link to {_shown(path.resolve())}, which is not ours to change.")
-    header: CheckpointHeader = registry.identify(plugins, path)
+    header = registry.identify(plugins, path)
     _refuse_name(library, renaming.check_name(name), "Choose another.")
     is_called_so = path.stem == file_stem(header.name, 100)  # else it is some other program's name for the file
     target = path.with_name(f"{file_stem(name, 100)}{path.suffix}") if is_called_so else path
-    if target != path and target.exists() and not target.samefile(path):
-        raise _in_use(target)
     with outputs.temporary(path.parent) as draft:
         renaming.write_renamed(header, name, draft)
-        if target == path:
+        if target.exists() and target.samefile(path):  # its own name, or that in another case where these are one
+            outputs.sync(draft)
             draft.replace(path)
+            path.rename(target)
         else:
             _place(draft, target)
             path.unlink()

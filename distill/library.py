@@ -113,7 +113,8 @@ class Library:
 
     def holds(self, path: Path) -> bool:
         """Whether `path` lies in one of the folders."""
-        return any(folder.absolute() in path.absolute().parents for folder in self.folders)
+        place = path.parent.resolve()  # the file itself may be a link
+        return any(folder.resolve() in (place, *place.parents) for folder in self.folders)
 
     def matches(self, reference: str) -> list[Model]:
         """The models that `reference`, which is no path, stands for: one, if it is not ambiguous."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -56,17 +57,15 @@ def _list(
 ) -> None:
     """List the models, or those that have every WORD in their name, id, kind, description, tags or data set."""
     shelf = library.of(ctx)
-    rows = [_row(shelf, one) for one in shelf.models]
+    rows = [row for one in shelf.models if _has(words, row := _row(shelf, one), one)]
     warn_of_problems(ctx.obj)
     if kind is not None:
         rows = _of_kind(rows, kind)
-    rows = [row for row in rows if all(word.casefold() in row["searched"] for word in words)]
     rows.sort(key=lambda row: (row["name"].casefold(), row["path"]))
     rows.sort(key=lambda row: _rank(row[sort]), reverse=reverse != (sort in _LARGEST_FIRST))
-    described = [{key: value for key, value in row.items() if key != "searched"} for row in rows]
     if json:
-        click.echo(outputs.to_json(described), nl=False)
-    elif found := [row for row in described if not row["problem"]]:
+        click.echo(outputs.to_json(rows), nl=False)
+    elif found := [row for row in rows if not row["problem"]]:
         click.echo(table(["NAME", "KIND", ">VERSION", "LOADER", ">SIZE", "DATE", "PRIOR", "ID"], [*map(_cells, found)]))
     elif not rows:
         click.echo("No model is like that." if words or kind else "There are no models.", err=True)
@@ -91,9 +90,9 @@ def _of_kind(rows: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
 
 
 def _row(shelf: Library, model: Model) -> dict[str, Any]:
-    """What is known of `model`, and the text that a search looks in."""
+    """What is known of `model`."""
     loaders = shelf.loaders(model)
-    row = {
+    return {
         "name": model.name,
         "kind": " or ".join(kind for _, kind in loaders),
         "version": model.version,
@@ -107,23 +106,19 @@ def _row(shelf: Library, model: Model) -> dict[str, Any]:
         "bundled": model.bundled,
         "problem": model.problem,
     }
-    texts = (model.name, model.id, row["kind"], row["loader"], model.words)
-    return row | {"searched": " ".join(map(str, texts)).casefold()}
+
+
+def _has(words: Sequence[str], row: Mapping[str, Any], model: Model) -> bool:
+    """Whether every word is somewhere in what is known of `model`, which has this `row`."""
+    texts = " ".join((model.name, model.id, row["kind"], row["loader"], model.words)).casefold()
+    return all(word.casefold() in texts for word in words)
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
     prior = {True: "yes", False: "no", None: "-"}[row["prior"]]
     kind, loader = (row[key] or "unknown" for key in ("kind", "loader"))
-    return [
-        row["name"],
-        kind,
-        str(row["version"]),
-        loader,
-        readable(row["size"]),
-        row["date"][:10],
-        prior,
-        row["id"][:8],
-    ]
+    size, date = readable(row["size"]), row["date"][:10]
+    return [row["name"], kind, str(row["version"]), loader, size, date, prior, row["id"][:8]]
 
 
 @models.command("info", params=[*options.model(), options.flag("--json", help="Print one JSON object.")])
@@ -135,7 +130,7 @@ def _info(ctx: click.Context, /, model: Path, json: bool) -> None:
     row = _row(shelf, shelf.describe(model))
     warn_of_problems(ctx.obj)
     metadata = inspection.plain(header.metadata)
-    del row["searched"], row["problem"]
+    del row["problem"]
     if json:
         click.echo(outputs.to_json(row | {"metadata": metadata}), nl=False)
         return
@@ -180,17 +175,18 @@ def _verify(ctx: click.Context, /, models: tuple[Path, ...], json: bool, quiet: 
 
     Every byte of a file is compared with the checksums that were written with it. Exit code 1 where one is not sound.
     """
+    from tqdm import tqdm
+
     shelf = library.of(ctx)
     paths = models or [one.path for one in shelf.models]
     results = []
     try:
-        for path in _bar(paths, quiet):
+        for path in tqdm(paths, unit="model", leave=False, disable=True if quiet or sys.stderr is None else None):
             problem = _problem(ctx.obj, path)
-            results.append(
-                {"name": shelf.describe(path).name, "path": str(path), "sound": not problem, "problem": problem}
-            )
+            name = shelf.describe(path).name
+            results.append({"name": name, "path": str(path), "sound": not problem, "problem": problem})
             if not json:
-                click.echo(f"{results[-1]['name']}: {problem or 'sound'}")
+                tqdm.write(f"{name}: {problem or 'sound'}")  # above the bar
     finally:
         if json:
             click.echo(outputs.to_json(results), nl=False)
@@ -210,17 +206,9 @@ def _problem(plugins: Plugins, path: Path) -> str:
             from distill import soundness
 
         soundness.check(header)
-        with claim.breakage_named("loading"):
+        with claim.breakage_named("loading"), redirect_stdout(sys.stderr):  # what a plugin prints is no result
             load = claim.loader.load_tokenizer if header.prior is False else claim.loader.load
             load(header, "cpu")
     except (DistillError, OSError, MemoryError) as error:
         return str(error) or "not enough memory"
     return ""
-
-
-def _bar(paths: Sequence[Path], quiet: bool) -> Iterator[Path]:
-    """`paths`, with a bar on stderr where that is a terminal."""
-    from tqdm import tqdm
-
-    disable = True if quiet or sys.stderr is None else None
-    return iter(tqdm(paths, unit="model", leave=False, disable=disable))

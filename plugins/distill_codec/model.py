@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, partial
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +62,8 @@ class CodecModel(GenerativeModel):
         while held := held or list(islice(waiting, 1)):
             first = held[0]
             held += islice(waiting, min(ROWS, batch_size or ROWS) - len(held))
-            alike = [one for one in held if one.options == first.options]
-            if len(alike) < len(held):  # only files asked for alike are sampled together, and in order
-                alike = held[: next(number for number, one in enumerate(held) if one.options != first.options)]
+            # Files asked for alike are sampled together, and all in order.
+            alike = list(takewhile(lambda one: one.options == first.options, held))  # noqa: B023 - used at once
             held = held[len(alike) :]
             yield from self._generations(alike)
 
