@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 FORMAT = "distill_model"
-MAX_HEADER_BYTES = 16 * 2**20
-"""Ceiling for `data.pkl`. A real one holds names and sizes: 20 kB for 5 MB of weights."""
+MAX_HEADER_BYTES = 4 * 2**20
+"""Ceiling for `data.pkl`. A real one holds names and sizes: 20 kB for a hundred tensors."""
 MAX_VERSION = 10**6
 MAX_MODEL_TYPE = 100
 
@@ -105,6 +105,31 @@ def read_pickle(path: Path) -> bytes | None:
             raise CheckpointError(
                 f"{_show(path)} begins like a checkpoint but is cut short or damaged. Copy or download it again."
             ) from error
+
+
+def records(path: Path) -> dict[bytes, int]:
+    """The records of the `torch.save` archive at `path`: how many bytes each has, by its name within the archive.
+
+    Raises `CheckpointError` where its directory is damaged.
+    """
+    with _damage_named(path), path.open("rb") as file:
+        directory = archive.read_directory(file)
+        return {one.name.partition(b"/")[2]: one.size for one in archive.records(directory)}
+
+
+def check_records(path: Path) -> None:
+    """Read every byte of the `torch.save` archive at `path`. Raises `CheckpointError` where one is not as written."""
+    with _damage_named(path), path.open("rb") as file:
+        archive.check(file)
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except archive.ArchiveError as error:
+        why = clean(str(error), 160)
+        raise CheckpointError(f"{_show(path)} is damaged: {why}. Copy or download it again.") from error
 
 
 def _show(path: Path) -> str:

@@ -16,6 +16,7 @@ import click
 from click.core import ParameterSource
 
 from distill.errors import RequestError
+from distill.paths import expand
 from distill.text import clean, near, near_ones
 
 VARIABLE = "DISTILL_CONFIG"
@@ -61,7 +62,7 @@ class Configuration:
         paths = table.get("paths", [])
         if not isinstance(paths, list) or not all(isinstance(one, str) and one for one in paths):
             raise self._wrong(LIBRARY, "paths", paths, 'a list of folders, ["~/models"]')
-        return [self.path.absolute().parent / Path(one).expanduser() for one in paths]
+        return [self.path.absolute().parent / expand(one) for one in paths]
 
     def defaults(self, command: click.Command, ctx: click.Context, *names: str) -> dict[str, Any]:
         """What is said for `command`, called `names`, as click's default map; of a group, for its commands.
@@ -144,7 +145,7 @@ def path() -> Path:
     """Where the user's file lies: in the configuration folder, or where the environment says."""
     chosen = os.environ.get(VARIABLE)
     if chosen:
-        return Path(chosen).expanduser()
+        return expand(chosen)
     from platformdirs import user_config_path
 
     return user_config_path("distill", appauthor=False) / "config.toml"

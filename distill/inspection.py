@@ -15,12 +15,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from distill import archive, checkpoint, pickles
+from distill import checkpoint, pickles
 from distill.text import clean
 
 MOST_VALUES = 20_000
 """How many values of a file are told: a few bytes of a hostile one can hold a number of them without end."""
 MOST_OPCODES = 10**6
+MOST_DIMENSIONS = 64
+MOST_DEPTH = 16
 
 _ITEM_BYTES = {
     "DoubleStorage": ("float64", 8), "FloatStorage": ("float32", 4), "HalfStorage": ("float16", 2),
@@ -40,6 +42,9 @@ class Tensor:
     item_bytes: int
     record: str
 
+    def __setstate__(self, _state: object) -> None:
+        """Drop what a pickle would set on it."""
+
     @property
     def parameters(self) -> int:
         return math.prod(self.shape)
@@ -51,7 +56,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Global:
-    """A name of code that a file's pickle has, and what becomes of it: "allowed", "inert" or "refused"."""
+    """A name of code in a file's pickle, and what becomes of it: "allowed", "inert", "refused", or "left to torch"."""
 
     name: str
     verdict: str
@@ -80,10 +85,9 @@ def look(path: Path, fields: Mapping[str, Any] | None = None) -> Contents:
     """
     data = checkpoint.read_pickle(path)
     if data is None:
-        values = {clean(key): value for key, value in (fields or {}).items()}
-        return Contents("of a plugin's own kind" if fields is not None else "unknown", values=plain(values))
-    with path.open("rb") as file:
-        records = {one.name.partition(b"/")[2]: one.size for one in archive.records(archive.read_directory(file))}
+        container = "of a plugin's own kind" if fields is not None else "unknown"
+        return Contents(container, values=plain(fields or {}))
+    records = checkpoint.records(path)
     problems = []
     unpickler: _Unpickler | None = None
     found: Any = None
@@ -93,10 +97,10 @@ def look(path: Path, fields: Mapping[str, Any] | None = None) -> Contents:
     except Exception as error:  # a hostile pickle can raise anything; what was seen of it is told nevertheless
         problems.append(f"its header is damaged: {clean(str(error), 160)}")
     named = unpickler.named if unpickler is not None else set(_scan(data))
-    contents = {clean(key): value for key, value in found.items()} if isinstance(found, Mapping) else {}
-    tensors = {key: dict(_tensors(value)) for key, value in contents.items()}
+    contents = found if isinstance(found, Mapping) else {}
+    tensors = {str(key): dict(_tensors(value)) for key, value in contents.items()}
     for key, group in tensors.items():
-        problems += [f"{key}: {problem}" for problem in _oversized(group, records)]
+        problems += [f"{clean(key)}: {problem}" for problem in _oversized(group, records)]
     return Contents(
         "torch.save archive",
         len(records),
@@ -127,11 +131,15 @@ class _Plain:
 
     def of(self, value: Any, depth: int = 0) -> Any:
         self._left -= 1
-        if self._left < 0 or depth > 20:
+        if self._left < 0 or depth > MOST_DEPTH:
             return "…"
         if isinstance(value, Mapping):
-            items = islice(value.items(), MOST_VALUES)
-            return {clean(key): self.of(one, depth + 1) for key, one in items if not isinstance(one, Tensor)}
+            made: dict[str, Any] = {}
+            for key, one in islice(value.items(), max(self._left, 1)):
+                if not isinstance(one, Tensor):
+                    shown = clean(key)
+                    made[f"{shown} ({len(made)})" if shown in made else shown] = self.of(one, depth + 1)
+            return made
         if isinstance(value, list | tuple | set | frozenset):
             return [self.of(one, depth + 1) for one in islice(value, max(self._left, 1)) if not isinstance(one, Tensor)]
         if value is None or isinstance(value, bool):
@@ -179,36 +187,42 @@ class _Unpickler(pickles.Unpickler):
 def _tensor(storage: Any, _offset: Any, shape: Any, *_: Any) -> Any:
     match storage:
         case (str() as dtype, int() as item_bytes), str() as key if isinstance(shape, tuple):
-            if all(isinstance(size, int) and size >= 0 for size in shape):
+            sizes = len(shape) <= MOST_DIMENSIONS and all(type(size) is int and 0 <= size < 2**63 for size in shape)
+            if sizes and math.prod(shape) < 2**63:
                 return Tensor(shape, dtype, item_bytes, key)
-    return pickles.Placeholder()
+    raise ValueError("a tensor that torch could not have saved")
 
 
 def _parameter(tensor: Any, *_: Any) -> Any:
     return tensor
 
 
+_LOOKED_INTO = (Tensor, Mapping, list, tuple)
 _REBUILD = {"_rebuild_tensor_v2": _tensor, "_rebuild_parameter": _parameter}
 
 
-def _tensors(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, Tensor]]:
-    """The tensors in `value`, by their keys with dots between."""
-    if isinstance(value, Tensor):
-        yield name, value
-    elif depth < 8 and isinstance(value, Mapping | list | tuple):
-        items = value.items() if isinstance(value, Mapping) else enumerate(value)
-        for key, one in islice(items, MOST_VALUES):
-            if isinstance(one, Tensor | Mapping | list | tuple):
-                yield from _tensors(one, f"{name}.{clean(key, 100)}" if name else clean(key, 100), depth + 1)
+def _tensors(contents: Any) -> Iterator[tuple[str, Tensor]]:
+    """The tensors in `contents`, by their keys with dots between. What is in several places is looked into once."""
+    waiting: list[tuple[tuple[str, ...], Any]] = [((), contents)]
+    seen = set()
+    while waiting:
+        keys, value = waiting.pop()
+        if isinstance(value, Tensor):
+            yield ".".join(keys), value
+        elif isinstance(value, Mapping | list | tuple) and id(value) not in seen and len(keys) < MOST_DEPTH:
+            seen.add(id(value))
+            items = value.items() if isinstance(value, Mapping) else enumerate(value)
+            inner = [((*keys, str(key)), one) for key, one in items if isinstance(one, _LOOKED_INTO)]
+            waiting += reversed(inner)
 
 
 def _oversized(tensors: Mapping[str, Tensor], records: Mapping[bytes, int]) -> Iterator[str]:
     for name, tensor in tensors.items():
         size = records.get(f"data/{tensor.record}".encode(errors="replace"))
         if size is None:
-            yield f"{name} is declared, but not in the file"
+            yield f"{clean(name)} is declared, but not in the file"
         elif tensor.bytes > size:
-            yield f"{name} is declared with {tensor.bytes} bytes; the file's record of it has {size}"
+            yield f"{clean(name)} is declared with {tensor.bytes} bytes; the file's record of it has {size}"
 
 
 def _scan(data: bytes) -> Iterator[tuple[str, str]]:
@@ -229,4 +243,6 @@ def _scan(data: bytes) -> Iterator[tuple[str, str]]:
 def _verdict(module: str, name: str) -> str:
     if pickles.is_dangerous(module, name):
         return "refused"
-    return "allowed" if pickles.is_needed(module, name) else "inert"
+    if pickles.is_needed(module, name):
+        return "allowed"
+    return "inert" if pickles.is_foreign(module, name) else "left to torch"

@@ -19,7 +19,7 @@ def add(plugins: Plugins, library: Library, source: Path, name: str | None = Non
     has it or one of its name already.
     """
     header = registry.identify(plugins, source)
-    if library.holds(source):
+    if library.own(source) is not None:
         raise DistillError(f"{_shown(source)} is in the library already.")
     if link and name is not None:
         raise RequestError("--name: a link shows the file as it is. Leave --link or --name out.")
@@ -77,7 +77,7 @@ def rename(plugins: Plugins, library: Library, path: Path, name: str) -> Path:
 
 def refuse_outsider(library: Library, path: Path, what: str) -> None:
     """Raise `DistillError` where the file at `path` is not the library's to be `what`, "removed"."""
-    if not library.holds(path):
+    if library.own(path) is None:
         folders = ", ".join(_shown(folder) for folder in library.folders)
         raise DistillError(f"{_shown(path)} is not in the library ({folders}), and is not {what} by it.")
 

@@ -5,6 +5,7 @@ The files are the truth; a folder that another program wrote is used as it is. I
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from distill import configuration, registry
 from distill.catalogue import Catalogue
 from distill.checkpoint import CheckpointHeader
 from distill.errors import CheckpointError, DistillError
+from distill.paths import expand
 from distill.plugins import Plugins
 from distill.text import clean, near_ones
 
@@ -67,13 +69,14 @@ class Library:
     def models(self) -> Sequence[Model]:
         """All of them, those of the folders first. Files that are no checkpoints are left out, but for `.distill`."""
         catalogue = Catalogue(self._stamp())
-        files = {file: entry for folder in self.folders for file, entry in _files(str(folder.absolute()))}
+        folders = [str(folder.resolve()) for folder in self.folders]
+        files = {file: entry for folder in folders for file, entry in _files(folder)}  # one in two folders counts once
         found = [model for file in files if (model := self._read(file, files[file], catalogue)) is not None]
         for name, path in self._plugins.bundled().items():
             model = self._read(str(path), path, catalogue)
             if model is not None:
                 found.append(_renamed(model, clean(name)))
-        catalogue.keep_only(files.keys(), [str(folder.absolute()) for folder in self.folders])
+        catalogue.keep_only(files.keys(), folders)
         catalogue.save()
         return found
 
@@ -86,7 +89,7 @@ class Library:
         """
         path = expand(reference)
         try:
-            if path.is_file():
+            if _is_file(path) or self.own(path):
                 return path
             matches = [] if _is_path(str(reference)) else self.matches(str(reference))
             if not matches:
@@ -102,19 +105,20 @@ class Library:
             )
         return matches[0].path
 
+    def own(self, path: Path) -> Model | None:
+        """The model of the folders whose file, or link, lies at `path`; None where there is none, or it came along."""
+        if not os.path.lexists(path):
+            return None
+        place = path.parent.resolve() / path.name  # the file itself may be a link
+        return next((one for one in self.models if one.path == place and not one.bundled), None)
+
     def describe(self, path: Path) -> Model:
         """The model at `path`, of the library or not."""
-        known = (one for one in self.models if one.path == path)
-        return (
-            next(known, None)
-            or self._read(str(path), path, Catalogue(self._stamp()))
-            or Model(path, 0, clean(path.stem))
-        )
-
-    def holds(self, path: Path) -> bool:
-        """Whether `path` lies in one of the folders."""
-        place = path.parent.resolve()  # the file itself may be a link
-        return any(folder.resolve() in (place, *place.parents) for folder in self.folders)
+        place = path.parent.resolve() / path.name
+        known = next((one for one in self.models if one.path == place), None)
+        if known is None:
+            known = self._read(str(place), place, Catalogue(self._stamp()))
+        return Model(place, 0, clean(path.stem)) if known is None else known
 
     def matches(self, reference: str) -> list[Model]:
         """The models that `reference`, which is no path, stands for: one, if it is not ambiguous."""
@@ -198,14 +202,6 @@ def of(ctx: click.Context) -> Library:
     return library
 
 
-def expand(path: str | os.PathLike[str]) -> Path:
-    """`path` with a user's own folder for `~`. Raises `DistillError` where there is no such user."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError as error:
-        raise DistillError(f"{clean(str(path), 200)}: there is no such user.") from error
-
-
 def default_folder() -> Path:
     """The folder of the library where nothing else is said."""
     from platformdirs import user_data_path
@@ -230,19 +226,33 @@ def _renamed(model: Model, name: str) -> Model:
 
 
 def _files(folder: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """The files below `folder`, by path; what cannot be listed is passed over."""
-    try:
-        with os.scandir(folder) as entries:
-            found = sorted(entries, key=lambda entry: entry.name)
-    except OSError:
-        return
-    for entry in found:
-        if entry.name.startswith("."):
+    """The files below `folder`, by path, and links to them; what cannot be listed is passed over."""
+    waiting = [folder]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except OSError:
             continue
-        if entry.is_dir(follow_symlinks=False):
-            yield from _files(entry.path)
-        elif entry.is_file() or entry.is_symlink():
-            yield entry.path, entry
+        inner = []
+        for entry in found:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                inner.append(entry.path)
+            elif entry.is_symlink() or entry.is_file():
+                yield entry.path, entry
+        waiting += reversed(inner)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is a file at `path`, or a link to one; a link in a circle leads to none."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return False
+        raise
 
 
 def _said(plugins: Plugins, path: Path) -> dict[str, Any] | None:

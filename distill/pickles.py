@@ -7,7 +7,6 @@ import io
 import pickle
 import re
 import sys
-from collections import OrderedDict
 from functools import lru_cache
 from typing import Any
 
@@ -36,21 +35,48 @@ _NEEDED_KINDS = re.compile(
     r"|numpy\._?core\.multiarray\.(_reconstruct|scalar)|numpy\.dtypes\.\w+"
 )
 
+_SHORT_TEXTS = b"|".join(re.escape(bytes([length])) + rb"\0\0\0.{%d}" % length for length in range(64))
 _RUN = re.compile(
     rb"(?:"
-    rb"[()\]}tuaesbNQR01\x81\x85-\x89]"  # of no argument
+    rb"[()\]tuaesbNQR01\x81\x85-\x89]"  # of no argument
     rb"|[Khq\x80]."  # one byte: a small number, an object's number, the protocol
+    rb"|X(?:" + _SHORT_TEXTS + rb")"
     rb"|M.."
     rb"|[Jj]....|r..\0\0"
     rb"|G........"
     rb"|c[^\n]*\n[^\n]*\n"  # a global: its module and its name
     rb")*+"
-    rb"(?:\.|[X\x8b](....)|\x8a(.)|r(....))",
+    rb"(?:\.|[X\x8b](....)|\x8a(.)|r(....)|(\}))",
     re.DOTALL,
 )
-_NUMBERED = 3
-"""Opcodes that Python's pickler writes at protocol 2, up to the next text, long number, high object number (of group
-`_NUMBERED`) or end."""
+"""Opcodes that Python's pickler writes at protocol 2, up to the next long text or number, high object number (of group
+`_NUMBERED`), dictionary (`_DICTIONARY`) or end."""
+_NUMBERED, _DICTIONARY = 3, 4
+MOST_DICTIONARIES = 50_000
+MOST_GLOBALS = 1000
+
+
+_KEYS = {str, int, float, bool, type(None)}
+
+
+class Fields(dict[Any, Any]):
+    """What a pickle's dictionaries become: their keys are texts or plain numbers, or `ValueError` is raised.
+
+    Others could make the hash of a key take for ever, or end the process: a tuple in a tuple, a million deep or twice
+    in each other. What is set on it beside its items is dropped.
+    """
+
+    __slots__ = ()
+
+    __init__ = object.__init__  # which takes arguments, and drops them
+
+    def __setitem__(self, key: Any, value: Any, _set: Any = dict.__setitem__) -> None:
+        if type(key) not in _KEYS:
+            raise ValueError(f"a key that is a {type(key).__name__}")
+        _set(self, key, value)
+
+    def __setstate__(self, _state: object) -> None:
+        pass
 
 
 class Placeholder:
@@ -91,23 +117,24 @@ def placeholder_for(name: str) -> type[Placeholder]:
 
 
 class Unpickler(pickle.Unpickler):
-    """A pickle machine that imports nothing: a global is `OrderedDict` or a `Placeholder`.
+    """A pickle machine that imports nothing: a dictionary is `Fields`, a global a `Placeholder`.
 
     `globals` are those that the pickle named so far, but for `OrderedDict`: pairs of module and name. Raises
     `ValueError` when made of a pickle that is not as Python's pickler writes one at protocol 2, as `torch.save` does.
     """
 
     def __init__(self, data: bytes) -> None:
-        check_opcodes(data)
         # One that has `peek` is read from in blocks; from others, opcode by opcode, in three times the time.
-        super().__init__(io.BufferedReader(io.BytesIO(data)))
+        super().__init__(io.BufferedReader(io.BytesIO(checked(data)[0])))
         self.globals: set[tuple[str, str]] = set()
 
     def find_class(self, module: str, name: str) -> Any:
         module, name = todays(module, name)
-        if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
+        if (module, name) in (("distill", "Fields"), ("collections", "OrderedDict")):
+            return Fields
         self.globals.add((module, name))
+        if len(self.globals) > MOST_GLOBALS:
+            raise ValueError(f"more than {MOST_GLOBALS} globals")
         return placeholder_for(f"{module}.{name}")
 
     def persistent_load(self, pid: object) -> Any:
@@ -123,22 +150,32 @@ def todays(module: str, name: str) -> tuple[str, str]:
     return _compat_pickle.IMPORT_MAPPING.get(module, module), name
 
 
-def check_opcodes(data: bytes) -> int:
-    """Where the pickle `data` ends, which must be of those opcodes that Python's pickler writes at protocol 2.
+def checked(data: bytes) -> tuple[bytes, int]:
+    """The pickle in `data` with each dictionary a `Fields`, if its opcodes are harmless; and where it ends in `data`.
 
-    Raises `ValueError` where it is not, or numbers an object higher than it has bytes: the unpickler makes a table as
-    long as the highest number, so that ten bytes could fill the memory.
+    They must be those that Python's pickler writes at protocol 2. Raises `ValueError` where they are not, where an
+    object is numbered higher than there are bytes (the unpickler makes a table as long as the highest number, so that
+    ten bytes could fill the memory), and where there are dictionaries without number.
     """
-    at = 0
+    number = (len(data) + 1).to_bytes(4, "little")  # that of `Fields`, which no object has
+    at = begin = 0
+    pieces = [b"cdistill\nFields\nr" + number + b"0"]
     while (run := _RUN.match(data, at)) is not None:
         at = run.end()
-        if run.lastindex is None:  # the end
-            return at
-        argument = int.from_bytes(run[run.lastindex], "little")
-        if run.lastindex != _NUMBERED:
-            at += argument  # the bytes of a text or of a long number
-        elif argument > len(data):
-            raise ValueError(f"object number {argument} in {len(data)} bytes")
+        kind = run.lastindex
+        if kind is None:  # the end
+            pieces.append(data[begin:at])
+            return b"".join(pieces), at
+        if kind == _DICTIONARY:
+            pieces += [data[begin : at - 1], b"j" + number + b")\x81"]  # an instance of it
+            begin = at
+            if len(pieces) > 2 * MOST_DICTIONARIES:
+                raise ValueError(f"more than {MOST_DICTIONARIES} dictionaries")
+        elif kind == _NUMBERED:
+            if int.from_bytes(run[kind], "little") > len(data):
+                raise ValueError(f"an object numbered higher than {len(data)} bytes")
+        else:
+            at += int.from_bytes(run[kind], "little")  # the bytes of a text or of a long number
     raise ValueError(f"no opcode that is allowed at byte {at}")
 
 

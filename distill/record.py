@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distill import library, outputs, sidecar
+from distill import outputs, paths, sidecar
 from distill.audio import tags
 from distill.errors import DistillError
 from distill.text import clean
@@ -26,7 +26,7 @@ class Record:
     @property
     def model(self) -> Path:
         """Where the checkpoint was."""
-        return library.expand(self.get("model", "path", kind=str))
+        return paths.expand(self.get("model", "path", kind=str))
 
     @property
     def loader(self) -> str:
@@ -37,7 +37,7 @@ class Record:
     def other_models(self) -> list[Path]:
         """Where the other checkpoints were that it draws in."""
         found = [self.checked(one, dict, "other_models") for one in self.get("other_models", kind=list)]
-        return [library.expand(self.checked(one.get("path"), str, "other_models")) for one in found]
+        return [paths.expand(self.checked(one.get("path"), str, "other_models")) for one in found]
 
     @property
     def sha256(self) -> str:

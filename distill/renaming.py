@@ -8,7 +8,7 @@ import struct
 import zipfile
 from pathlib import Path
 
-from distill import archive, checkpoint, inspection, pickles
+from distill import checkpoint, inspection, pickles
 from distill.checkpoint import CheckpointHeader
 from distill.errors import CheckpointError, RequestError
 from distill.text import clean
@@ -29,14 +29,16 @@ def check_name(name: str) -> str:
 def write_renamed(header: CheckpointHeader, name: str, draft: Path) -> None:
     """Write to `draft` the `.distill` file that `header` is of, its name now `name`.
 
-    Raises `CheckpointError` where the file is of another container, whose name only its plugin could change.
+    Raises `CheckpointError` where it is damaged, or of another container, whose name only its plugin could change.
     """
     data = checkpoint.read_pickle(header.path)
     if data is None:
         raise CheckpointError(
             f"{clean(str(header.path), 200)} is of a plugin's own format, and keeps the name it has. Rename its file."
         )
+    checkpoint.check_records(header.path)
     _copy(header.path, draft, renamed(data, name))
+    shutil.copymode(header.path, draft)
     _check(header, name, draft)
 
 
@@ -54,7 +56,8 @@ def renamed(data: bytes, name: str) -> bytes:
             raise CheckpointError("The checkpoint has metadata that no name can be set in.")
         get = pickle.LONG_BINGET + struct.pack("<I", numbers[0])
     setting = _text("metadata") + get + _text("name") + _text(name) + 2 * pickle.SETITEM
-    return data[: pickles.check_opcodes(data) - 1] + setting + pickle.STOP
+    _, end = pickles.checked(data)
+    return data[: end - 1] + setting + pickle.STOP
 
 
 def _text(text: str) -> bytes:
@@ -89,8 +92,7 @@ def _entry(name: str, size: int, offset: int) -> zipfile.ZipInfo:
 
 def _check(header: CheckpointHeader, name: str, draft: Path) -> None:
     """Raise `CheckpointError` where `draft` is not whole, or not the checkpoint of `header` under another name."""
-    with draft.open("rb") as file:
-        archive.check(file)
+    checkpoint.check_records(draft)
     made = checkpoint.read_header(draft)
     before, after = (inspection.plain(one) for one in (header.fields, {} if made is None else made.fields))
     before.setdefault("metadata", {})["name"] = after.get("metadata", {}).get("name")

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from distill import devices, library, naming, sidecar
+from distill import devices, naming, paths, sidecar
 from distill.audio.files import read_back
 from distill.audio.formats import BEST_QUALITY, BIT_DEPTHS, FORMATS, MOST_COMPRESSION, output_format
 from distill.audio.space import MODES, WIDEST, Space
@@ -106,7 +106,7 @@ def _space(record: Record) -> Space | None:
     if record.said.get("space") is None:
         return None
     hrtf = record.get("space", kind=dict).get("hrtf")
-    path = None if hrtf is None else library.expand(record.get("space", "hrtf", "path", kind=str))
+    path = None if hrtf is None else paths.expand(record.get("space", "hrtf", "path", kind=str))
     if path is not None and not path.is_file():
         raise DistillError(f"--hrtf: {shown(path)} is not there any more. Put it back.")
     return Space(

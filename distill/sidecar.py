@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from distill import library, outputs
+from distill import outputs, paths
 from distill.audio.formats import OutputFormat
 from distill.checkpoint import CheckpointHeader
 from distill.output import Output
@@ -106,7 +106,7 @@ def from_home(value: Any) -> Any:
         return {key: from_home(one) for key, one in value.items()}
     if isinstance(value, list):
         return [from_home(one) for one in value]
-    return str(library.expand(value)) if isinstance(value, str) and value.startswith("~/") else value
+    return str(paths.expand(value)) if isinstance(value, str) and value.startswith("~/") else value
 
 
 def _at_home(value: Any) -> Any:

@@ -7,32 +7,46 @@ from typing import Any
 
 import torch
 
-from distill import archive, checkpoint
+from distill import checkpoint
 from distill.checkpoint import CheckpointHeader
 from distill.errors import CheckpointError, NotFiniteError
-from distill.text import clean
+
+_BLOCK = 2**22
+"""Items that are looked at together."""
 
 
 def check(header: CheckpointHeader) -> None:
     """Read every byte of a `.distill` file. Does nothing with files of a plugin's own container.
 
-    Raises `CheckpointError` where it is not what was written, or a tensor has items that are not finite.
+    Raises `CheckpointError` where it is not what was written, or has tensors that are no plain arrays in the file;
+    `NotFiniteError` where one has items that are not finite.
     """
     if checkpoint.read_pickle(header.path) is None:
         return
-    try:
-        with header.path.open("rb") as file:
-            archive.check(file)
-    except archive.ArchiveError as error:
-        raise CheckpointError(f"{clean(str(header.path), 200)} is damaged: {clean(str(error), 160)}.") from error
+    checkpoint.check_records(header.path)
     for tensor in _tensors(checkpoint.load_contents(header)):
-        if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise NotFiniteError("weights", header.name)
+        if tensor.layout is not torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
+            raise CheckpointError(f"{header.name} has a tensor of a kind that the format has not.")
+        if tensor.is_floating_point() or tensor.is_complex():
+            _check_finite(tensor, header.name)
 
 
-def _tensors(value: Any) -> Iterator[torch.Tensor]:
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for one in value.values():
-            yield from _tensors(one)
+def _check_finite(tensor: torch.Tensor, model: str) -> None:
+    """Look at what the file has of `tensor`, which may be less than its shape says."""
+    items = torch.empty(0, dtype=tensor.dtype).set_(tensor.untyped_storage())
+    for start in range(0, len(items), _BLOCK):
+        block = items[start : start + _BLOCK]
+        if not (block if block.element_size() >= 4 else block.float()).isfinite().all():
+            raise NotFiniteError("weights", model)
+
+
+def _tensors(contents: Any) -> Iterator[torch.Tensor]:
+    """Every tensor in `contents`, whatever dictionaries and lists it is in, each of which is looked into once."""
+    waiting, seen = [contents], set()
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif isinstance(value, Mapping | list | tuple) and id(value) not in seen:
+            seen.add(id(value))
+            waiting += value.values() if isinstance(value, Mapping) else value

@@ -24,21 +24,24 @@ def apply(ctx: click.Context, name: str, command: click.Command, *, quiet: bool 
     """
     try:
         ctx.default_map = {name: configuration.of(ctx).defaults(command, ctx, name)}
+        if not quiet:
+            _warn_of_strays(ctx, (name, command))
     except RequestError:
         if not quiet:
             raise
-    if not quiet:
-        for stray in _strays(ctx, name, command):
-            warn(stray)
 
 
-def _strays(ctx: click.Context, name: str, command: click.Command) -> Iterator[str]:
+def _warn_of_strays(ctx: click.Context, *commands: tuple[str, click.Command]) -> None:
+    """A warning for each table that is no command's, and what in those of `commands` sets nothing."""
     configured = configuration.of(ctx)
-    yield from configured.strays(ctx.command, ctx)
-    for names, inner, inner_ctx in _walk(ctx, name, command):
-        yield from configured.strays(inner, inner_ctx, *names)
-        if not isinstance(inner, click.Group):
-            yield from configuration.stray_variables(inner, inner_ctx)
+    strays = list(configured.strays(ctx.command, ctx))
+    for name, command in commands:
+        for names, inner, inner_ctx in _walk(ctx, name, command):
+            strays += configured.strays(inner, inner_ctx, *names)
+            if not isinstance(inner, click.Group):
+                strays += configuration.stray_variables(inner, inner_ctx)
+    for stray in strays:
+        warn(stray)
 
 
 def _walk(
@@ -91,8 +94,10 @@ def _show(ctx: click.Context, /, command: tuple[str, ...], json: bool, **only: b
     root = ctx.find_root()
     rows = [_library(root)]
     assert isinstance(root.command, click.Group)
-    for name, one in root.command.commands.items():
-        apply(root, name, one)
+    commands = root.command.commands
+    _warn_of_strays(root, *commands.items())
+    for name, one in commands.items():
+        root.default_map = {name: configuration.of(root).defaults(one, root, name)}
         for names, inner, inner_ctx in _walk(root, name, one):
             rows += _options(" ".join(names), inner, inner_ctx)
     known = {row["command"] for row in rows}

@@ -130,6 +130,7 @@ def _generate_to(results: TextIO | None, plugins: Plugins, brought: dict[str, De
     to_stdout = values["output_dir"] == output.STDOUT
     if to_stdout:
         output.check_stdout(values | {"json": json}, results is not None and results.isatty())
+        json = values["plot"] = False
     asked = output.output(values)
     with startup.importing():
         import torch  # noqa: F401 - by what is imported next and by the model

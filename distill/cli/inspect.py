@@ -21,6 +21,7 @@ from distill.text import clean
 _VERDICTS = {
     "allowed": "allowed",
     "inert": "OUTSIDE THE ALLOW-LIST: never imported, stays inert",
+    "left to torch": "OUTSIDE THE ALLOW-LIST: inert here; torch's own list decides when the model is loaded",
     "refused": "OUTSIDE THE ALLOW-LIST: could run programs, so the file is refused",
 }
 
@@ -73,8 +74,8 @@ def _described(file: Path, contents: Contents, claims: list[dict[str, str]]) -> 
         "claimed_by": claims,
         "values": contents.values,
         "tensors": {
-            key: [
-                {"name": name, "shape": list(one.shape), "dtype": one.dtype, "bytes": one.bytes}
+            clean(key, 200): [
+                {"name": clean(name, 200), "shape": list(one.shape), "dtype": one.dtype, "bytes": one.bytes}
                 for name, one in group.items()
             ]
             for key, group in contents.tensors.items()
@@ -124,14 +125,18 @@ def _tensors(title: str, tensors: Mapping[str, Tensor]) -> Iterator[str]:
     modules: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         module, _, own = name.rpartition(".")
-        modules.setdefault(module or "(itself)", {})[own] = tensor
+        modules.setdefault(module, {})[own] = tensor
     rows = []
     for module, inside in modules.items():
-        shapes = [f"{n} {list(one.shape)}{'' if one.dtype == dtype else f' {one.dtype}'}" for n, one in inside.items()]
-        rows.append([clean(module, 100), *_sizes(inside.values()), ", ".join(shapes)])
+        shapes = [_shape(name, one, "" if one.dtype == dtype else f" {one.dtype}") for name, one in inside.items()]
+        rows.append([clean(module, 100) or "(itself)", *_sizes(inside.values()), ", ".join(shapes)])
     parameters, size = _sizes(tensors.values())
-    yield f"\n{title}: {len(tensors)} tensors, {parameters} parameters, {size}, {dtype}"
+    yield f"\n{clean(title)}: {len(tensors)} tensors, {parameters} parameters, {size}, {dtype}"
     yield _indented(table(["MODULE", ">PARAMETERS", ">SIZE", "TENSORS"], rows))
+
+
+def _shape(name: str, tensor: Tensor, dtype: str) -> str:
+    return f"{clean(name)} {list(tensor.shape)}{dtype}"
 
 
 def _sizes(tensors: Collection[Tensor]) -> tuple[str, str]:

@@ -60,7 +60,7 @@ def _list(
     rows = [row for one in shelf.models if _has(words, row := _row(shelf, one), one)]
     warn_of_problems(ctx.obj)
     if kind is not None:
-        rows = _of_kind(rows, kind)
+        rows = _of_kind(ctx.obj, rows, kind)
     rows.sort(key=lambda row: (row["name"].casefold(), row["path"]))
     rows.sort(key=lambda row: _rank(row[sort]), reverse=reverse != (sort in _LARGEST_FIRST))
     if json:
@@ -81,11 +81,14 @@ def _rank(value: Any) -> Any:
     return value.casefold() if isinstance(value, str) else -1 if value is None else value
 
 
-def _of_kind(rows: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
-    known = sorted({row[key] for row in rows for key in ("kind", "loader") if row[key]})
+def _of_kind(plugins: Plugins, rows: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    """The rows of models of `kind`. Raises `RequestError` where neither a model nor a plugin is of it."""
+    claimed = [one for ones in plugins.claimed_types().values() for one in ones]
+    known = {row[key] for row in rows for key in ("kind", "loader") if row[key]}
+    known |= {name for one in claimed for name in (one.kind, one.loader)}
     if kind.casefold() not in map(str.casefold, known):
-        listed = ", ".join(known) or "none"
-        raise RequestError(f"--kind: {clean(kind)!r} is no kind of model that is here. There are: {listed}.")
+        listed = ", ".join(sorted(known)) or "none"
+        raise RequestError(f"--kind: {clean(kind)!r} is no kind of model. There are: {listed}.")
     return [row for row in rows if kind.casefold() in (row["kind"].casefold(), row["loader"].casefold())]
 
 

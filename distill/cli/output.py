@@ -62,7 +62,7 @@ def parameters() -> list[click.Parameter]:
         click.Option(["--hrtf"], type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
                      help="Head-related impulse responses for binaural, a SOFA file; needs sofar: "
                      "pip install 'distill[binaural]'.  [default MIT KEMAR]"),
-        click.Option(["--stereo"], type=click.Choice(("mid_side", "dual_seed")), hidden=True),
+        click.Option(["--stereo"], type=click.Choice(("mid_side", "dual_seed")), hidden=True, allow_from_autoenv=False),
         click.Option(["--normalize"], type=click.Choice(NORMALIZATIONS),
                      help="What sets the level: each file's peak, its loudness, the peak of all files of the run, or "
                      "nothing.  [default peak, at -1 dBFS]"),
@@ -89,7 +89,9 @@ def output(values: Mapping[str, Any]) -> Output:
             unsaid.depth if depth is None else depth,
             values["hrtf"] if mode == "binaural" else None,
         )
-    normalize, lufs = options.strongest({name: values[name] for name in ("normalize", "lufs")}).values()
+    normalize, lufs = values["normalize"], values["lufs"]
+    if normalize != "loudness":  # which goes well with any loudness
+        normalize, lufs = options.strongest({"normalize": normalize, "lufs": lufs}).values()
     normalize = normalize or ("peak" if lufs is None else "loudness")
     if lufs is not None and normalize != "loudness":
         raise RequestError(f"--lufs: the level is set by --normalize {normalize}. Leave one of the two out.")
@@ -105,9 +107,7 @@ def output(values: Mapping[str, Any]) -> Output:
         overwrite=values["overwrite"],
         format=values["format"],
         sample_rate=values["sample_rate"],
-        bit_depth=values["bit_depth"],
-        quality=values["quality"],
-        compression=values["compression"],
+        **_encoding(values),
         space=space,
         two_seeds=two_seeds,
         normalize=normalize,
@@ -115,6 +115,17 @@ def output(values: Mapping[str, Any]) -> Output:
         tags=dict(asked),
         plot=values["plot"],
     )
+
+
+def _encoding(values: Mapping[str, Any]) -> dict[str, Any]:
+    """How samples are encoded. What is only configured counts for those formats that have it."""
+    form = FORMATS[values["format"]]
+    has = {
+        "bit_depth": values["bit_depth"] in form.subtypes,
+        "quality": form.quality is not None,
+        "compression": form.compression is not None,
+    }
+    return {name: values[name] if has[name] or options.is_given(name) else None for name in has}
 
 
 def _mode(values: Mapping[str, Any]) -> tuple[str | None, bool]:
@@ -139,7 +150,7 @@ def check_stdout(values: Mapping[str, Any], to_terminal: bool) -> None:
     if values["format"] not in ("wav", "flac"):
         raise RequestError(f"--output-dir -: stdout takes wav or flac, not {values['format']}.")
     for name in ("json", "plot"):
-        if values[name]:
+        if values[name] and options.is_given(name):
             raise RequestError(f"--output-dir -: stdout takes the sound alone. Leave --{name} out.")
     if to_terminal:
         raise RequestError("--output-dir -: stdout is a terminal. Send it on: distill generate MODEL -o - | play -")

@@ -19,8 +19,8 @@ from distill import (
     Settings,
     Tokenizer,
     hookimpl,
-    library,
     options,
+    paths,
 )
 from distill.errors import CheckpointError, RequestError
 from distill.options import is_given
@@ -47,7 +47,7 @@ class CodecLoader(ModelLoader):
             if options.get("prompt_seconds") is not None and is_given("prompt_seconds"):
                 raise RequestError("--prompt-seconds: there is no --prompt. Give the recording to continue.")
             return None
-        path = library.expand(prompt).absolute()
+        path = paths.expand(prompt).absolute()
         if not path.is_file():
             raise RequestError(f"--prompt: {clean(str(prompt), 200)} is no file. Give the recording to continue.")
         return Settings({**options, "prompt": str(path), "prompt_sha256": prompts.fingerprint(str(path))})

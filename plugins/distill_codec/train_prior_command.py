@@ -56,6 +56,7 @@ def train_prior(plugins: Plugins, /, model: Path, dataset: Path, output: Path | 
     minutes, steps = options.strongest({"minutes": minutes, "steps": steps}).values()
     if minutes is not None and steps is not None:
         raise RequestError("--minutes and --steps: give one of them.")
+    half = half and (output is not None or options.is_given("half"))
     if resume:
         refuse_with_resume({"minutes", "steps", "hold_out", "augmentation", "seed", "half"})
     from distill import startup

@@ -21,7 +21,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from distill import CheckpointHeader, library, outputs
+from distill import CheckpointHeader, outputs, paths
 from distill.errors import DistillError, DistillWarning, RequestError
 from distill.text import clean, file_stem
 from distill_vae.labels import MOST_SLIDERS, POSITION
@@ -224,7 +224,7 @@ def folder() -> Path:
     """The folder that holds a folder of presets for each model."""
     chosen = os.environ.get(FOLDER)
     if chosen:
-        return library.expand(chosen)
+        return paths.expand(chosen)
     import platformdirs
 
     return platformdirs.user_data_path("distill", appauthor=False) / "presets"
