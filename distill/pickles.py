@@ -68,7 +68,8 @@ class Fields(dict[Any, Any]):
 
     __slots__ = ()
 
-    __init__ = object.__init__  # which takes arguments, and drops them
+    def __init__(self) -> None:
+        """Made empty: `torch.load` would take pairs, and their keys as they are."""
 
     def __setitem__(self, key: Any, value: Any, _set: Any = dict.__setitem__) -> None:
         if type(key) not in _KEYS:

@@ -77,7 +77,11 @@ HOSTILE = {
     "a global that is given a state": b"celsewhere\nX\n}b",
     "a number of four million digits": b"\x8b" + struct.pack("<I", 4 * 10**6) + b"\x7f" * 4 * 10**6,
 }
-REFUSED = {*(name for name in HOSTILE if "key" in name), "a million dictionaries", "a hundred thousand globals"}
+REFUSED = {
+    *(name for name in HOSTILE if "key" in name or "pairs" in name),
+    "a million dictionaries",
+    "a hundred thousand globals",
+}
 
 
 def limited() -> None:
