@@ -58,7 +58,7 @@ def rename(plugins: Plugins, library: Library, path: Path, name: str) -> Path:
     """
     refuse_outsider(library, path, "renamed")
     if path.is_symlink():
-        raise DistillError(f"{_shown(path)} is a link to {_shown(path.resolve())}, which is not ours to change.")
+        raise DistillError(f"{_shown(path)} is a link to {_shown(path.readlink())}, which is not ours to change.")
     header = registry.identify(plugins, path)
     _refuse_name(library, renaming.check_name(name), "Choose another.")
     is_called_so = path.stem == file_stem(header.name, 100)  # else it is some other program's name for the file

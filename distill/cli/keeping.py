@@ -44,7 +44,7 @@ def remove(ctx: click.Context, /, models: tuple[Path, ...], yes: bool) -> None:
     if not yes and not (sys.stdin and sys.stdin.isatty()):
         raise RequestError("remove asks first, and nobody can answer here. Say --yes.")
     for path in models:
-        what = f"the link {path} to {path.resolve()}" if path.is_symlink() else str(path)
+        what = f"the link {path} to {path.readlink()}" if path.is_symlink() else str(path)
         if yes or click.confirm(f"Delete {shelf.describe(path).name}, {clean(what, 400)}?", err=True):
             keeping.remove(shelf, path)
             click.echo(f"Removed {clean(str(path), 200)}.", err=True)

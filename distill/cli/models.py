@@ -147,7 +147,7 @@ def _info(ctx: click.Context, /, model: Path, json: bool) -> None:
         "size": readable(row["size"]),
         "date": row["date"],
         "path": row["path"] + (" (came with a plugin)" if row["bundled"] else ""),
-        "link to": str(model.resolve()) if model.is_symlink() else "",
+        "link to": str(model.readlink()) if model.is_symlink() else "",
         **{key.replace("_", " "): value for key, value in metadata.items() if key not in ("name", "model_id")},
     }
     shown = {key: inspection.in_a_line(value) for key, value in said.items() if value not in ("", [], None)}

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
+import soundfile
 from program import Cli, Result
 from sidecars import sidecar_of
 
@@ -255,3 +259,57 @@ def test_the_file_lies_in_the_users_configuration_folder(
 ) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "etc"))
     assert cli("config", "path").out == f"{tmp_path}/etc/distill/config.toml\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "arguments"),
+    [
+        ("quality = 5", []),
+        ("compression = 8", ["-f", "mp3"]),
+        ("bit_depth = '32-bit-float'", ["-f", "flac"]),
+        ("json = true\nplot = true", ["-o", "-"]),
+    ],
+)
+def test_what_is_configured_for_other_formats_gives_way(
+    vqvae_file: Path, config: Path, tmp_path: Path, said: str, arguments: list[str]
+) -> None:
+    config.write_text(f"[generate]\n{said}\n")
+    command = [sys.executable, "-m", "distill", "generate", vqvae_file, "-d", "0.1", "-s", "1", *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    if "-o" in arguments:
+        assert done.stdout.startswith(b"RIFF")
+        assert soundfile.info(io.BytesIO(done.stdout)).frames == 4800
+
+
+def test_a_loudness_that_is_configured_is_that_of_normalize_loudness(cli: Cli, vqvae_file: Path, config: Path) -> None:
+    config.write_text("[generate]\nlufs = -30\n")
+    level = sidecar_of(cli("generate", vqvae_file, "-d", 0.5, "--normalize", "loudness").files[0])["level"]
+    assert level["lufs"] == -30
+
+
+@pytest.mark.parametrize("where", ["file", "variable"])
+def test_a_user_that_there_is_not_is_one_line(
+    cli: Cli, config: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    if where == "file":
+        config.write_text('[library]\npaths = ["~nobody-of-this-name/models"]\n')
+    else:
+        monkeypatch.setenv("DISTILL_CONFIG", "~nobody-of-this-name/config.toml")
+    result = cli("models", "list")
+    assert result.code == 1
+    assert result.errors[0].endswith("there is no such user.")
+
+
+def test_show_names_each_stray_once(cli: Cli, config: Path) -> None:
+    config.write_text("[genrate]\nseed = 1\n")
+    assert cli("config", "show").errors == [f"Warning: {config}: [genrate] is no command. Near it: generate. Ignored."]
+
+
+def test_an_option_that_is_not_shown_has_no_variable(
+    cli: Cli, vqvae_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISTILL_GENERATE_STEREO", "mid_side")
+    result = cli("generate", vqvae_file, "-d", 0.1, "-s", 1)
+    assert [error for error in result.errors if "deprecated" in error] == []
+    assert soundfile.info(str(result.files[0])).channels == 1

@@ -204,3 +204,21 @@ def test_it_is_clean_and_imports_nothing_heavy(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", program, "-", *commands], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert not {"\x1b", "\x07", "\u202e"} & set(done.stdout)
+
+
+def test_tensors_with_long_names_are_all_counted(cli: Cli, tmp_path: Path) -> None:
+    state = {"layer" * 40 + str(number): torch.zeros(2) for number in range(5)}
+    path = save({"format": "distill_model", "version": 2, "w" * 100: state, "w" * 101: state}, tmp_path / "m.distill")
+    result = cli("inspect", path)
+    assert result.out.count(": 5 tensors, 10 parameters") == 2
+    assert len(inspected(cli, path)["tensors"]) == 2
+
+
+def test_a_directory_that_is_damaged_elsewhere_is_one_line(cli: Cli, tmp_path: Path, vae_file: Path) -> None:
+    whole = bytearray(vae_file.read_bytes())
+    last = whole.rindex(b"PK\x01\x02")
+    whole[last : last + 4] = b"XXXX"
+    (tmp_path / "m.distill").write_bytes(whole)
+    result = cli("inspect", "m.distill")
+    assert (result.code, len(result.errors)) == (1, 1)
+    assert "is damaged" in result.err

@@ -332,3 +332,88 @@ def test_verify_finds_what_is_damaged_or_cannot_be_loaded(cli: Cli, library: Pat
     assert [said[name] for name in ("murmur", "pebbles", "starter")] == ["sound"] * 3
     [one] = json.loads(cli("models", "verify", "pebbles", "--json").out)
     assert one == {"name": "pebbles", "path": str(library / "pebbles.distill"), "sound": True, "problem": ""}
+
+
+def test_links_that_lead_nowhere_are_told_and_can_be_removed(cli: Cli, library: Path) -> None:
+    (library / "loop.distill").symlink_to("loop.distill")
+    (library / "gone.distill").symlink_to("nothing")
+    result = cli("models", "list")
+    assert (result.code, len(result.errors)) == (1, 2)
+    assert [name for name, *_ in rows(result)[1:]] == ["Low hum", "murmur", "pebbles", "starter"]
+    assert cli("models", "remove", "loop", library / "gone.distill", "--yes").code == 0
+    assert listed(cli) == ["Low hum", "murmur", "pebbles"]
+
+
+def test_nothing_but_the_librarys_models_is_removed_or_renamed(cli: Cli, library: Path, tmp_path: Path) -> None:
+    outside = save(vae_contents(name="precious"), library.parent / "precious.distill")
+    (tmp_path / "elsewhere").mkdir()
+    linked = save(vae_contents(name="linked"), tmp_path / "elsewhere" / "linked.distill")
+    (library / "link").symlink_to(linked.parent)
+    (library / "notes.txt").write_text("mine")
+    for path in (library / ".." / outside.name, library / "link" / linked.name, library / "notes.txt", library):
+        for arguments in (["remove", path, "--yes"], ["rename", path, "new"]):
+            result = cli("models", *arguments)
+            assert (result.code, len(result.errors)) == (1, 1)
+    assert outside.exists()
+    assert linked.exists()
+    assert (library / "notes.txt").exists()
+
+
+def test_a_model_is_the_librarys_by_whatever_path(
+    cli: Cli, library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "way").symlink_to(library)
+    monkeypatch.setenv("DISTILL_LIBRARY", str(tmp_path / "way"))
+    monkeypatch.chdir(library)
+    assert cli("models", "remove", "murmur.distill", "--yes").code == 0
+    assert cli("models", "remove", tmp_path / "way" / "hum.distill", "--yes").code == 0
+    assert listed(cli) == ["pebbles"]
+
+
+def test_a_folder_that_is_named_twice_counts_once(cli: Cli, library: Path, tmp_path: Path) -> None:
+    (tmp_path / "way").symlink_to(library)
+    twice = ["--library", library, "--library", tmp_path / "way", "--library", library / ".." / library.name]
+    assert listed(cli, *twice) == ["Low hum", "murmur", "pebbles"]
+
+
+def test_what_is_renamed_keeps_who_may_read_it(cli: Cli, library: Path) -> None:
+    (library / "pebbles.distill").chmod(0o600)
+    [path] = cli("models", "rename", "pebbles", "stones").files
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_damaged_model_is_neither_renamed_nor_added_under_another_name(
+    cli: Cli, library: Path, tmp_path: Path
+) -> None:
+    path = library / "hum.distill"
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    path.write_bytes(damaged)
+    (tmp_path / "other.distill").write_bytes(damaged)
+    for arguments in (["rename", "hum", "new"], ["add", "other.distill", "--name", "new"]):
+        result = cli("models", *arguments)
+        assert (result.code, len(result.errors)) == (1, 1)
+        assert "is damaged: b'" in result.err
+    assert path.read_bytes() == damaged
+    assert len(list(library.iterdir())) == 3
+
+
+@pytest.mark.parametrize("kind", ["sparse", "meta", "expanded", "NaN in a list", "half"])
+def test_verify_answers_for_tensors_of_every_kind(cli: Cli, library: Path, kind: str) -> None:
+    import torch
+
+    odd = {
+        "sparse": torch.eye(3).to_sparse(),
+        "meta": torch.empty(3, device="meta"),
+        "expanded": torch.zeros(1).expand(2**40),
+        "NaN in a list": [{"deep": torch.tensor([float("nan")])}],
+        "half": torch.ones(5, dtype=torch.float16),
+    }
+    save(vqvae_contents(name="odd") | {"more": odd[kind]}, library / "odd.distill")
+    said = dict(line.split(": ", 1) for line in cli("models", "verify").out.splitlines())
+    assert [said[name] for name in ("Low hum", "murmur", "pebbles", "starter")] == ["sound"] * 4
+    expected = {
+        "sparse": r".*(cannot be loaded|of a kind that the format has not).*", "meta": ".*of a kind that the format.*",
+        "expanded": "sound", "NaN in a list": ".*weights that are not finite.*", "half": "sound",
+    }  # fmt: skip
+    assert re.fullmatch(expected[kind], said["odd"])
