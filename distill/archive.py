@@ -92,7 +92,10 @@ def read(file: BinaryIO, record: Record) -> bytes:
 
 def check(file: BinaryIO) -> None:
     """Read every record of the archive in `file`. Raises `ArchiveError` where one is not what was written."""
-    for record in records(read_directory(file)):
+    found = list(records(read_directory(file)))
+    if sum(record.size for record in found) > file.seek(0, os.SEEK_END):
+        raise ArchiveError("its records are larger than it is")
+    for record in found:
         if not record.plain:
             raise ArchiveError(f"{record.name!r} is compressed or encrypted")
         file.seek(start(file, record))  # which lies in the file, since its header does

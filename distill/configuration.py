@@ -7,6 +7,7 @@ A table a command, a key an option: `[generate]` with `temperature = 0.8`, `[mod
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +42,8 @@ class Configuration:
         """The user's. Raises `RequestError` where it is no TOML, or there is no file where the environment says."""
         file = path()
         try:
+            if stat.S_IFMT(file.stat().st_mode) in (stat.S_IFDIR, stat.S_IFIFO, stat.S_IFSOCK):
+                raise RequestError(f"{clean(str(file), 200)}, where the configuration is looked for, is no file.")
             text = file.read_text("utf-8")
         except FileNotFoundError as error:
             if os.environ.get(VARIABLE):
@@ -60,6 +63,7 @@ class Configuration:
         """The folders of the library; a relative one begins at the file. Raises `RequestError` where it is no list."""
         table = self._table(LIBRARY)
         paths = table.get("paths", [])
+        paths = [paths] if isinstance(paths, str) else paths
         if not isinstance(paths, list) or not all(isinstance(one, str) and one for one in paths):
             raise self._wrong(LIBRARY, "paths", paths, 'a list of folders, ["~/models"]')
         return [self.path.absolute().parent / expand(one) for one in paths]

@@ -91,7 +91,7 @@ class Library:
         try:
             if _is_file(path) or self.own(path):
                 return path
-            matches = [] if _is_path(str(reference)) else self.matches(str(reference))
+            matches = self.matches(str(reference))
             if not matches:
                 raise self._missing(str(reference), path)
         except OSError as error:
@@ -121,11 +121,11 @@ class Library:
         return Model(place, 0, clean(path.stem)) if known is None else known
 
     def matches(self, reference: str) -> list[Model]:
-        """The models that `reference`, which is no path, stands for: one, if it is not ambiguous."""
+        """The models that `reference` stands for: one, if it is not ambiguous. One like a path can be a name alone."""
         folded = reference.casefold()
-        if not folded:
-            return []
         named = _own([one for one in self.models if one.name == reference])
+        if _is_path(reference):
+            return named
         found = _own([one for one in self.models if one.id.casefold() == folded])
         found = found or _own([one for one in self.models if one.id.casefold().startswith(folded)])
         if len(found) > 1 and len(named) == 1:
@@ -176,12 +176,14 @@ class Library:
     def _missing(self, reference: str, path: Path) -> DistillError:
         """The error which says that there is nothing at `path`, and what is near."""
         shown = clean(str(path), 200)
+        if path.is_symlink():
+            return DistillError(f"{shown} is a link to {clean(str(path.readlink()), 200)}, which leads to no file.")
         if path.is_dir():
             return DistillError(f"{shown} is a folder. Give one of its checkpoints (*{SUFFIX}).")
         if path.exists():
             return DistillError(f"{shown} is neither a file nor a folder. Give the path of a checkpoint (*{SUFFIX}).")
         there = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
-        near = near_ones(path.name, [*there, *(one.name for one in self.models)])
+        near = near_ones(path.name, [*there, *(one.name for one in self.models if one.name != reference)])
         if _is_path(reference):
             hint = near or f" Give the path of a checkpoint (*{SUFFIX})."
             return DistillError(f"{shown} does not exist.{hint}")

@@ -109,12 +109,14 @@ class Model(click.ParamType[Path]):
             raise
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        folded = incomplete.casefold()
-        models = [] if os.sep in incomplete else _library(ctx).models
-        names = sorted({one.name for one in models if one.name.casefold().startswith(folded)})
-        files = sorted(path.name for path in Path().glob("*.distill")) if os.sep not in incomplete else []
-        found = [CompletionItem(name) for name in [*names, *(f for f in files if f.startswith(incomplete))]]
-        return found or [CompletionItem(incomplete, type="file")]
+        names = [] if os.sep in incomplete else [one.name for one in _library(ctx).models]
+        names += [path.name for path in Path().glob("*.distill")]
+        found = {name for name in names if name.startswith(incomplete)}
+        if not found:
+            found = {name for name in names if name.casefold().startswith(incomplete.casefold())}
+            if len({name[: len(incomplete)] for name in found}) > 1:  # a shell would take away what they do not share
+                found = set()
+        return [CompletionItem(name) for name in sorted(found)] or [CompletionItem(incomplete, type="file")]
 
 
 def model(name: str = "model") -> list[click.Parameter]:

@@ -7,6 +7,7 @@ import io
 import pickle
 import re
 import sys
+from collections.abc import Set
 from functools import lru_cache
 from typing import Any
 
@@ -57,13 +58,16 @@ MOST_GLOBALS = 1000
 
 
 _KEYS = {str, int, float, bool, type(None)}
+_LARGEST_KEY = 2**63
+"""Of larger whole numbers, any number can share a hash, and a dictionary of such takes for ever."""
 
 
 class Fields(dict[Any, Any]):
     """What a pickle's dictionaries become: their keys are texts or plain numbers, or `ValueError` is raised.
 
     Others could make the hash of a key take for ever, or end the process: a tuple in a tuple, a million deep or twice
-    in each other. What is set on it beside its items is dropped.
+    in each other. Of what can be set on one beside its items, only what torch does is let through: others could take
+    the place of its methods in what `torch.load` makes.
     """
 
     __slots__ = ()
@@ -72,12 +76,14 @@ class Fields(dict[Any, Any]):
         """Made empty: `torch.load` would take pairs, and their keys as they are."""
 
     def __setitem__(self, key: Any, value: Any, _set: Any = dict.__setitem__) -> None:
-        if type(key) not in _KEYS:
-            raise ValueError(f"a key that is a {type(key).__name__}")
+        kind = type(key)
+        if kind is not str and (kind not in _KEYS or (kind is int and abs(key) >= _LARGEST_KEY)):
+            raise ValueError(f"a key that is a {kind.__name__}")
         _set(self, key, value)
 
-    def __setstate__(self, _state: object) -> None:
-        pass
+    def __setstate__(self, state: object) -> None:
+        if not (isinstance(state, Fields) and state.keys() <= {"_metadata"}):
+            raise ValueError("a dictionary with attributes")
 
 
 class Placeholder:
@@ -127,16 +133,21 @@ class Unpickler(pickle.Unpickler):
     def __init__(self, data: bytes) -> None:
         # One that has `peek` is read from in blocks; from others, opcode by opcode, in three times the time.
         super().__init__(io.BufferedReader(io.BytesIO(checked(data)[0])))
-        self.globals: set[tuple[str, str]] = set()
+        self._named: dict[tuple[str, str], type[Placeholder]] = {}
+
+    @property
+    def globals(self) -> Set[tuple[str, str]]:
+        return self._named.keys()
 
     def find_class(self, module: str, name: str) -> Any:
         module, name = todays(module, name)
         if (module, name) in (("distill", "Fields"), ("collections", "OrderedDict")):
             return Fields
-        self.globals.add((module, name))
-        if len(self.globals) > MOST_GLOBALS:
-            raise ValueError(f"more than {MOST_GLOBALS} globals")
-        return placeholder_for(f"{module}.{name}")
+        if (module, name) not in self._named:
+            if len(self._named) >= MOST_GLOBALS:
+                raise ValueError(f"more than {MOST_GLOBALS} globals")
+            self._named[module, name] = placeholder_for(f"{module}.{name}")
+        return self._named[module, name]
 
     def persistent_load(self, pid: object) -> Any:
         return _STORAGE

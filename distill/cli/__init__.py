@@ -109,9 +109,12 @@ class _Program(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that is asked for, its options' defaults set as the user configured them."""
+        """The command that is asked for, its options' defaults set as the user configured them.
+
+        Not those of two: `config` tells of the configuration itself, and a shell's start must not fail by it.
+        """
         name, command, rest = super().resolve_command(ctx, args)
-        if name is not None and command is not None and command is not config.config:  # which tells of it all itself
+        if name is not None and command is not None and command not in (config.config, completion.completion):
             asks_help = not {"-h", "--help"}.isdisjoint(rest)
             config.apply(ctx, name, command, quiet=asks_help or ctx.resilient_parsing)
         return name, command, rest

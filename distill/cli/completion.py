@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import click
@@ -12,14 +13,18 @@ VARIABLE = "_DISTILL_COMPLETE"
 
 
 class _Bash(BashComplete):
-    """Bash's, which takes what it is given as typed: blanks and the like must come quoted."""
+    """Bash's, which takes what it is given as typed: blanks and the like must come quoted, if no quote is open."""
 
     def format_completion(self, item: CompletionItem) -> str:
-        if item.type == "plain":
+        if item.type == "plain" and not self._in_quotes():
             # Twice: the script reads each line with `read`, which takes one backslash of two away.
             value = re.sub(r"([^\w@%+=:,./-])", r"\\\\\1", str(item.value))
             return f"{item.type},{value}"
         return super().format_completion(item)
+
+    def _in_quotes(self) -> bool:
+        words = os.environ["COMP_WORDS"].split("\n")  # as they are typed
+        return "".join(words[int(os.environ["COMP_CWORD"]) :]).startswith(("'", '"'))
 
 
 add_completion_class(_Bash)

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 from click.core import ParameterSource
+from click.shell_completion import CompletionItem
 
 from distill import configuration, library, options, outputs
 from distill.cli.messages import warn
@@ -74,6 +75,15 @@ def config() -> None:
     """
 
 
+def _complete(ctx: click.Context, _argument: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The commands that go on from those in front of `incomplete`."""
+    command = ctx.find_root().command
+    for name in ctx.params.get("command") or ():
+        command = command.commands.get(name, command) if isinstance(command, click.Group) else command
+    names = command.commands if isinstance(command, click.Group) else ()
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
 @config.command("path")
 def _path() -> None:
     """Print the path of config.toml, whether it is there or not. DISTILL_CONFIG names another."""
@@ -83,7 +93,7 @@ def _path() -> None:
 @config.command(
     "show",
     params=[
-        click.Argument(["command"], nargs=-1),
+        click.Argument(["command"], nargs=-1, shell_complete=_complete),
         options.flag("--set", help="Leave out what is as it comes."),
         options.flag("--json", help="Print one JSON array."),
     ],

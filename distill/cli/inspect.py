@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from distill.plugins import Plugins
 from distill.tables import table
 from distill.text import clean
 
+MOST_LINES = 1000
+"""How many values, modules or globals of a kind are shown to people."""
 _VERDICTS = {
     "allowed": "allowed",
     "inert": "OUTSIDE THE ALLOW-LIST: never imported, stays inert",
@@ -45,8 +48,8 @@ def inspect(plugins: Plugins, /, file: Path, json: bool) -> None:
         contents = inspection.look(file, fields)
     except CheckpointError as error:
         raise refusal or error from error
-    if header is None and not contents.records:
-        raise refusal or CheckpointError(f"{clean(str(file), 200)} is no checkpoint.")
+    if refusal is not None and not (contents.values or contents.tensors or contents.globals):
+        raise refusal  # there is nothing to show
     claims = [] if header is None else [
         {"plugin": clean(plugin), "loader": clean(loader.name), "kind": clean(loader.kind)}
         for plugin, loader in plugins.claims(header)
@@ -114,9 +117,15 @@ def _shown(file: Path, contents: Contents, claims: list[dict[str, str]]) -> Iter
 def _section(title: str, values: Mapping[str, Any]) -> Iterator[str]:
     """`values` under a title, a line each."""
     yield f"\n{title}"
-    width = min(max(map(len, values)), 32)
-    for key, value in values.items():
-        yield f"  {key:<{width}}  {inspection.in_a_line(value)}"
+    shown = dict(islice(values.items(), MOST_LINES))
+    width = min(max(map(len, shown)), 32)
+    yield from (f"  {key:<{width}}  {inspection.in_a_line(value)}" for key, value in shown.items())
+    yield from _more(len(values))
+
+
+def _more(count: int) -> list[str]:
+    """A line that says how many of `count` are not shown."""
+    return [f"  … and {count - MOST_LINES:,} more (--json has them)"] if count > MOST_LINES else []
 
 
 def _tensors(title: str, tensors: Mapping[str, Tensor]) -> Iterator[str]:
@@ -127,12 +136,13 @@ def _tensors(title: str, tensors: Mapping[str, Tensor]) -> Iterator[str]:
         module, _, own = name.rpartition(".")
         modules.setdefault(module, {})[own] = tensor
     rows = []
-    for module, inside in modules.items():
+    for module, inside in islice(modules.items(), MOST_LINES):
         shapes = [_shape(name, one, "" if one.dtype == dtype else f" {one.dtype}") for name, one in inside.items()]
         rows.append([clean(module, 100) or "(itself)", *_sizes(inside.values()), ", ".join(shapes)])
     parameters, size = _sizes(tensors.values())
     yield f"\n{clean(title)}: {len(tensors)} tensors, {parameters} parameters, {size}, {dtype}"
     yield _indented(table(["MODULE", ">PARAMETERS", ">SIZE", "TENSORS"], rows))
+    yield from _more(len(modules))
 
 
 def _shape(name: str, tensor: Tensor, dtype: str) -> str:

@@ -17,12 +17,15 @@ from distill.cli.messages import fail, warn_of_problems
 from distill.cli.sizes import readable
 from distill.errors import DistillError, RequestError
 from distill.library import Library, Model
+from distill.pickles import Placeholder
 from distill.plugins import Plugins
 from distill.tables import table
 from distill.text import clean
 
 _ORDERS = ("name", "kind", "version", "loader", "size", "date")
 _LARGEST_FIRST = ("size", "date")
+_LONGEST_NAME = 40
+"""Of which the table shows so many characters: longer ones would make every row longer than a terminal is wide."""
 
 
 @click.group("models")
@@ -121,7 +124,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
     prior = {True: "yes", False: "no", None: "-"}[row["prior"]]
     kind, loader = (row[key] or "unknown" for key in ("kind", "loader"))
     size, date = readable(row["size"]), row["date"][:10]
-    return [row["name"], kind, str(row["version"]), loader, size, date, prior, row["id"][:8]]
+    return [clean(row["name"], _LONGEST_NAME), kind, str(row["version"]), loader, size, date, prior, row["id"][:8]]
 
 
 @models.command("info", params=[*options.model(), options.flag("--json", help="Print one JSON object.")])
@@ -132,7 +135,7 @@ def _info(ctx: click.Context, /, model: Path, json: bool) -> None:
     shelf = library.of(ctx)
     row = _row(shelf, shelf.describe(model))
     warn_of_problems(ctx.obj)
-    metadata = inspection.plain(header.metadata)
+    metadata = inspection.plain({k: v for k, v in header.metadata.items() if not isinstance(v, Placeholder)})
     del row["problem"]
     if json:
         click.echo(outputs.to_json(row | {"metadata": metadata}), nl=False)

@@ -112,3 +112,12 @@ def test_a_directory_that_would_fill_the_memory_is_refused(tmp_path: Path) -> No
         file.write(end)
     with path.open("rb") as file, pytest.raises(ArchiveError, match="directory has 2147483648 bytes"):
         archive.read_directory(file)
+
+
+def test_an_archive_whose_records_are_larger_than_it_is_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "overlap.zip"
+    with zipfile.ZipFile(path, "w") as out:
+        out.writestr("m/0", bytes(100_000))
+        out.filelist.extend(out.filelist * 49)  # fifty entries of one record
+    with path.open("rb") as file, pytest.raises(ArchiveError, match="its records are larger than it is"):
+        archive.check(file)

@@ -51,6 +51,7 @@ LARGEST = b"\x8a\xff" + b"\xff" * 254 + b"\x7f"
 KEYED = {
     "a tuple a million deep": b")" + b"\x85" * 10**6,
     "a tuple of 2**60 tuples": twice(60),
+    "a whole number of many with its hash": b"\x8a\x0a" + (5 * (2**61 - 1) << 8).to_bytes(10, "little"),
 }
 HOSTILE = {
     **{f"{name} as a key": b"}" + key + b"K\x01s" for name, key in KEYED.items()},
@@ -72,6 +73,7 @@ HOSTILE = {
     "a million lists": b"](" + b"]" * (4 * 2**20 - 300) + b"e",
     "a million dictionaries": b"](" + b"}" * (4 * 2**20 - 300) + b"e",
     "a hundred thousand globals": b"](" + b"".join(b"ca\nb%d\n" % n for n in range(10**5)) + b"e",
+    "300 globals, 2000 times": b"](" + b"".join(b"ca\nb%d\n" % n for n in range(300)) * 2000 + b"e",
     "a dictionary whose methods are replaced": b"ccollections\nOrderedDict\n)R}X\x05\x00\x00\x00itemsK\x01sb",
     "a tensor whose shape is replaced": tensor(b")") + b"}X\x05\x00\x00\x00shapeK\x01sb",
     "a global that is given a state": b"celsewhere\nX\n}b",
@@ -81,6 +83,7 @@ REFUSED = {
     *(name for name in HOSTILE if "key" in name or "pairs" in name),
     "a million dictionaries",
     "a hundred thousand globals",
+    "a dictionary whose methods are replaced",
 }
 
 

@@ -171,6 +171,24 @@ def test_what_is_no_model_is_answered_with_near_ones_in_one_line(
     assert "\n" not in str(caught.value)
 
 
+def test_a_name_that_looks_like_a_path_is_found_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    model(tmp_path / "lib" / "a.distill", "rain/tin")
+    model(tmp_path / "lib" / "b.distill", "x.distill")
+    assert found("rain/tin", tmp_path / "lib") == "a.distill"
+    assert found("x.distill", tmp_path / "lib") == "b.distill"
+    with pytest.raises(DistillError, match="does not exist"):
+        found("rain/", tmp_path / "lib")
+
+
+def test_a_link_that_leads_nowhere_says_where_it_leads(tmp_path: Path) -> None:
+    (tmp_path / "gone.distill").symlink_to("nothing")
+    (tmp_path / "loop.distill").symlink_to("loop.distill")
+    for name, target in {"gone": "nothing", "loop": "loop.distill"}.items():
+        with pytest.raises(DistillError, match=rf"{name}\.distill is a link to {target}, which leads to no file\.$"):
+            found(str(tmp_path / f"{name}.distill"))
+
+
 def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "m.distill").touch()

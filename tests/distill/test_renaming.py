@@ -89,7 +89,7 @@ def test_a_file_of_another_container_keeps_its_name(tmp_path: Path, vae_file: Pa
         write_renamed(replace(header_of(vae_file), path=other), "new", tmp_path / "draft")
 
 
-@pytest.mark.parametrize("name", ["", " rain", "a/b", "a\\b", "a\tb", "a  b", "\u202etxt", "x" * 81])
+@pytest.mark.parametrize("name", ["", " rain", "a/b", "a\\b", "a\tb", "a  b", "\u202etxt", "x" * 81, "a.distill"])
 def test_what_is_no_name_is_refused(name: str) -> None:
     with pytest.raises(RequestError, match=r"is no name for a model: 1 to 80 printable"):
         check_name(name)

@@ -32,6 +32,8 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("library")
     save(vqvae_contents(name="pebbles"), folder / "a.distill")
     save(vae_contents(name="Low hum"), folder / "b.distill")
+    save(vae_contents(name="Wind"), folder / "c.distill")
+    save(vae_contents(name="wind on wire"), folder / "d.distill")
     return folder
 
 
@@ -83,6 +85,26 @@ def test_a_name_with_a_blank_is_completed_as_the_shell_quotes_it(shell: pexpect.
     shell.expect("hum")
     shell.send("\r")
     shell.expect(re.escape(str(library / "b.distill")))
+
+
+def test_within_quotes_a_name_is_completed_as_it_is(shell: pexpect.spawn, library: Path) -> None:
+    shell.send('distill models path "Low h\t')
+    shell.expect("um")
+    shell.send('"\r' if shell.name.endswith("fish") else "\r")
+    shell.expect(re.escape(str(library / "b.distill")))
+
+
+def test_what_is_typed_is_never_taken_away(shell: pexpect.spawn, library: Path) -> None:
+    for typed, file in {"Win": "c", "wind o": "d", "LOW": "b"}.items():
+        shell.send(f"distill models path {typed.replace(' ', chr(92) + ' ')}\t")
+        shell.expect({"c": "d", "d": "wire", "b": "hum"}[file])
+        shell.send("\r")
+        shell.expect(re.escape(str(library / f"{file}.distill")))
+        shell.expect(PROMPT)
+
+
+def test_the_commands_that_can_be_configured_are_completed(shell: pexpect.spawn) -> None:
+    completed(shell, "distill config show models ver", "models verify ")
 
 
 def test_a_path_is_completed_where_no_model_is_called_so(shell: pexpect.spawn, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -142,9 +143,9 @@ def test_a_value_in_the_environment_that_cannot_be_says_so(
         ("models = 1", "models list", "models is 1; it takes a table of its own, such as [generate]."),
         ("[models]\nlist = 1", "models list", "[models] list is 1; it takes a table of its own, such as [generate]."),
         (
-            '[library]\npaths = "~/models"',
+            "[library]\npaths = 3",
             "models list",
-            '[library] paths is ~/models; it takes a list of folders, ["~/models"].',
+            '[library] paths is 3; it takes a list of folders, ["~/models"].',
         ),
     ],
 )
@@ -313,3 +314,21 @@ def test_an_option_that_is_not_shown_has_no_variable(
     result = cli("generate", vqvae_file, "-d", 0.1, "-s", 1)
     assert [error for error in result.errors if "deprecated" in error] == []
     assert soundfile.info(str(result.files[0])).channels == 1
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe"])
+def test_what_is_no_file_is_not_read(cli: Cli, config: Path, kind: str) -> None:
+    config.unlink()
+    config.mkdir() if kind == "folder" else os.mkfifo(config)
+    result = cli("models", "list")
+    assert (result.code, result.errors) == (2, [f"Error: {config}, where the configuration is looked for, is no file."])
+
+
+def test_completion_needs_no_configuration(cli: Cli, config: Path) -> None:
+    config.write_text("[broken")
+    assert cli("completion", "bash").code == 0
+
+
+def test_one_folder_needs_no_list(cli: Cli, config: Path) -> None:
+    config.write_text('[library]\npaths = "lib"\n')
+    assert cli("models", "path").out == f"{config.parent / 'lib'}\n"
