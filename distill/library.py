@@ -163,7 +163,7 @@ class Library:
                 known = [_said(self._plugins, path)]
                 catalogue.put(file, stat_, known[0])
         except OSError as error:
-            if path.suffix != SUFFIX:
+            if path.suffix != SUFFIX or not os.path.lexists(path):  # removed since it was listed
                 return None
             return Model(path, 0, clean(path.stem), problem=f"{clean(file, 200)}: {error.strerror}.")
         said = known[0]
