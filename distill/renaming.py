@@ -21,9 +21,7 @@ LONGEST = 80
 def check_name(name: str) -> str:
     """`name`, if a model can be called that. Raises `RequestError` otherwise."""
     if not name or clean(name, LONGEST) != name or "/" in name or "\\" in name or name.endswith(".distill"):
-        allowed = (
-            f"1 to {LONGEST} printable characters, no slashes, no suffix, no blanks at the ends or side by side"
-        )
+        allowed = f"1 to {LONGEST} printable characters, no slashes, no suffix, no blanks at the ends or side by side"
         raise RequestError(f"{clean(name)!r} is no name for a model: {allowed}.")
     return name
 

@@ -30,7 +30,11 @@ class _Bash(BashComplete):
 add_completion_class(_Bash)
 
 
-@click.command("completion", params=[click.Argument(["shell"], type=click.Choice(["bash", "zsh", "fish"]))])
+@click.command(
+    "completion",
+    params=[click.Argument(["shell"], type=click.Choice(["bash", "zsh", "fish"]))],
+    short_help="Print what makes a shell complete commands and models.",
+)
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
     """Print what makes SHELL complete commands, options and names of models.

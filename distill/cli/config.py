@@ -84,7 +84,7 @@ def _complete(ctx: click.Context, _argument: click.Parameter, incomplete: str) -
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
-@config.command("path")
+@config.command("path", short_help="Print where config.toml lies.")
 def _path() -> None:
     """Print the path of config.toml, whether it is there or not. DISTILL_CONFIG names another."""
     click.echo(str(configuration.path()))
@@ -97,6 +97,7 @@ def _path() -> None:
         options.flag("--set", help="Leave out what is as it comes."),
         options.flag("--json", help="Print one JSON array."),
     ],
+    short_help="Show what each option is set to, and by what.",
 )
 @click.pass_context
 def _show(ctx: click.Context, /, command: tuple[str, ...], json: bool, **only: bool) -> None:

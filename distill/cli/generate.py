@@ -68,6 +68,7 @@ class _GenerateCommand(click.Command):
             "generate",
             callback=lambda **values: _generate(plugins, self._brought, **values),
             params=self._own,
+            short_help="Generate audio files with a model.",
             help="Generate audio files with MODEL: a checkpoint's path, or a name or id from 'distill models list'.\n\n"
             "The path of each finished file is printed on a line of its own. Beside it lies NAME.json, which says how "
             "the file was made. Files in place stay as they are: a name in use gets a number, unless --overwrite.",

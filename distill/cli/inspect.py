@@ -29,7 +29,11 @@ _VERDICTS = {
 }
 
 
-@click.command("inspect", params=[*options.model("file"), options.flag("--json", help="Print one JSON object.")])
+@click.command(
+    "inspect",
+    params=[*options.model("file"), options.flag("--json", help="Print one JSON object.")],
+    short_help="Show what is inside a checkpoint, without running it.",
+)
 @click.pass_obj
 def inspect(plugins: Plugins, /, file: Path, json: bool) -> None:
     """Show what is inside FILE, any checkpoint, without running or loading it.

@@ -20,6 +20,7 @@ from distill.text import clean
         click.Option(["--name"], metavar="NAME", help="Call it so, in the library.  [default: what it is called]"),
         options.flag("--link", help="Link to FILE where it lies, instead of copying it."),
     ],
+    short_help="Add a checkpoint to the library.",
 )
 @click.pass_context
 def add(ctx: click.Context, /, file: Path, name: str | None, link: bool) -> None:
@@ -34,6 +35,7 @@ def add(ctx: click.Context, /, file: Path, name: str | None, link: bool) -> None
         options.library(),
         options.flag("--yes", "-y", help="Do not ask."),
     ],
+    short_help="Delete models from the library.",
 )
 @click.pass_context
 def remove(ctx: click.Context, /, models: tuple[Path, ...], yes: bool) -> None:
@@ -50,7 +52,11 @@ def remove(ctx: click.Context, /, models: tuple[Path, ...], yes: bool) -> None:
             click.echo(f"Removed {clean(str(path), 200)}.", err=True)
 
 
-@click.command("rename", params=[*options.model(), click.Argument(["name"])])
+@click.command(
+    "rename",
+    params=[*options.model(), click.Argument(["name"])],
+    short_help="Give a model another name.",
+)
 @click.pass_context
 def rename(ctx: click.Context, /, model: Path, name: str) -> None:
     """Call MODEL, of the library, NAME: in the file itself, so wherever it goes. Its id stays. Prints where it lies."""

@@ -53,6 +53,7 @@ for _command in (keeping.add, keeping.remove, keeping.rename):
         options.library(),
         options.flag("--json", help="Print one JSON array."),
     ],
+    short_help="List the models, or those like some words.",
 )  # fmt: skip
 @click.pass_context
 def _list(
@@ -127,7 +128,11 @@ def _cells(row: dict[str, Any]) -> list[str]:
     return [clean(row["name"], _LONGEST_NAME), kind, str(row["version"]), loader, size, date, prior, row["id"][:8]]
 
 
-@models.command("info", params=[*options.model(), options.flag("--json", help="Print one JSON object.")])
+@models.command(
+    "info",
+    params=[*options.model(), options.flag("--json", help="Print one JSON object.")],
+    short_help="Show what a model says of itself.",
+)
 @click.pass_context
 def _info(ctx: click.Context, /, model: Path, json: bool) -> None:
     """Show what MODEL says of itself, and who loads it. 'distill inspect' shows all that is in the file."""
@@ -158,7 +163,11 @@ def _info(ctx: click.Context, /, model: Path, json: bool) -> None:
     click.echo("\n".join([row["name"], *(f"  {key:<{width}}  {value}" for key, value in shown.items())]))
 
 
-@models.command("path", params=[click.Argument(["model"], type=options.Model(), required=False), options.library()])
+@models.command(
+    "path",
+    params=[click.Argument(["model"], type=options.Model(), required=False), options.library()],
+    short_help="Print where a model, or the library, lies.",
+)
 @click.pass_context
 def _path(ctx: click.Context, /, model: Path | None) -> None:
     """Print the path of MODEL; without one, the folders of the library, in the order in which they are looked at."""
@@ -174,6 +183,7 @@ def _path(ctx: click.Context, /, model: Path | None) -> None:
         options.flag("--json", help="Print one JSON array."),
         options.flag("--quiet", "-q", help="No progress."),
     ],
+    short_help="Load models fully, and say which are sound.",
 )
 @click.pass_context
 def _verify(ctx: click.Context, /, models: tuple[Path, ...], json: bool, quiet: bool) -> None:

@@ -20,6 +20,7 @@ def command(plugins: Plugins) -> click.Command:
     """The command that lists `plugins`."""
     return click.Command(
         NAME,
+        short_help="List the plugins, and what is wrong with any.",
         callback=lambda **values: _list(plugins, **values),
         params=[
             options.flag("--json", help="Print one JSON array."),

@@ -28,6 +28,7 @@ def command(plugins: Plugins) -> click.Command:
     """The command, which loads models with `plugins`."""
     return click.Command(
         "replay",
+        short_help="Make files again, from their sidecars or their tags.",
         callback=lambda **values: _replay(plugins, **values),
         params=[
             click.Argument(["files"], nargs=-1, required=True,

@@ -24,7 +24,7 @@ _SLIDER = re.compile(r"slider [0-9]{1,9}")
 """What a sidecar says of where a slider of MODEL stood; those of others in a blend are told by name."""
 
 
-@click.group("presets")
+@click.group("presets", short_help="Keep slider positions under a name.")
 def presets() -> None:
     """Keep slider positions of a version 1 model under a name, for --preset.
 
