@@ -29,6 +29,11 @@ class Record:
         return paths.expand(self.get("model", "path", kind=str))
 
     @property
+    def model_id(self) -> str:
+        """The id of the model; nothing where it had none."""
+        return self.get("model", "id", kind=(str, type(None))) or ""
+
+    @property
     def loader(self) -> str:
         """The name of the loader that made it."""
         return str(self.get("model", "loader", kind=str))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from distill import options, outputs, registry, startup
+from distill import library, options, outputs, registry, startup
 from distill.checkpoint import CheckpointHeader
 from distill.cli.generate import own_parameters
 from distill.cli.messages import warn, warn_of_problems
@@ -88,7 +88,7 @@ def _again(
     plugins: Plugins, record: Record, model: Path | None, folder: Path, quiet: bool
 ) -> tuple[str, bool, list[str]]:
     """Make the file of `record` in `folder`; its path, whether its sound is the same, and what has changed since."""
-    path = _found(record.model, "--model") if model is None else model
+    path = _model(record) if model is None else model
     try:
         claim = registry.claim(plugins, registry.identify(plugins, path), record.loader)
         others = [_other(plugins, other) for other in record.other_models]
@@ -107,6 +107,15 @@ def _again(
     changed = [] if intact else ["the file has been changed since it was made"]
     identical = intact and made.sidecar["audio"]["sha256"] == record.sha256
     return made.file, identical, [*changed, *replay.differences(record, made.sidecar)]
+
+
+def _model(record: Record) -> Path:
+    """Where the model of `record` is: where it was, or in the library, if one has its id."""
+    of_its_id = []
+    if record.model_id and not record.model.is_file():
+        models = library.of(click.get_current_context()).models
+        of_its_id = [one.path for one in models if one.id == record.model_id]
+    return of_its_id[0] if len(of_its_id) == 1 else _found(record.model, "--model")
 
 
 def _other(plugins: Plugins, path: Path) -> CheckpointHeader:

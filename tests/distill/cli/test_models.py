@@ -255,6 +255,17 @@ def test_a_model_is_renamed_in_its_file_and_as_a_file(cli: Cli, library: Path) -
     assert not (library / "pebbles.distill").exists()
 
 
+def test_a_file_is_made_again_with_the_model_of_its_id_wherever_that_lies(cli: Cli, library: Path) -> None:
+    [made] = cli("generate", "pebbles", "-d", 0.2, "-s", 1).files
+    [renamed] = cli("models", "rename", "pebbles", "stones").files
+    again = cli("replay", made, "--check")
+    assert (again.code, again.out, again.err) == (0, "pebbles-1.wav: identical\n", "")
+    shutil.copy(renamed, library / "another of its id.distill")
+    assert cli("replay", made, "--check").errors == [
+        f"Error: The model {library / 'pebbles.distill'} is not there any more. Say where it is with --model."
+    ]
+
+
 def test_a_file_that_has_another_name_than_the_model_keeps_it(cli: Cli, library: Path) -> None:
     assert cli("models", "rename", "Low hum", "High hum").files == [library / "hum.distill"]
     assert "High hum" in listed(cli)

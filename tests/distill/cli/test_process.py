@@ -22,7 +22,20 @@ DISTILL = [sys.executable, "-m", "distill"]
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["generate", "--help"], ["--version"], ["plugins"], ["plugins", "--times"], ["generate", "missing"]],
+    [
+        ["--help"],
+        ["generate", "--help"],
+        ["--version"],
+        ["plugins"],
+        ["plugins", "--times"],
+        ["generate", "missing"],
+        ["models", "list"],
+        ["models", "info", "starter"],
+        ["models", "path"],
+        ["inspect", "starter"],
+        ["config", "show"],
+        ["completion", "zsh"],
+    ],
 )
 def test_a_light_command_imports_neither_torch_nor_numpy(arguments: list[str]) -> None:
     program = (
