@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -299,9 +301,9 @@ def test_a_model_is_removed_when_that_is_confirmed(cli: Cli, library: Path) -> N
 
 @pytest.mark.parametrize(("answer", "left"), [("y", 2), ("n", 3), ("\x03", 3)], ids=["yes", "no", "Ctrl-C"])
 def test_it_is_asked_for_each_at_a_terminal(library: Path, answer: str, left: int) -> None:
-    child = pexpect.spawn(
-        sys.executable, ["-m", "distill", "models", "remove", "pebbles"], encoding="utf-8", timeout=60
-    )
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # also where these tests run in the background
+    command = ["-m", "distill", "models", "remove", "pebbles"]
+    child = pexpect.spawn(sys.executable, command, encoding="utf-8", timeout=60, preexec_fn=heard)
     child.expect(re.escape(f"Delete pebbles, {library / 'pebbles.distill'}? [y/N]:"))
     child.send(answer if answer == "\x03" else f"{answer}\r")
     child.expect(pexpect.EOF)
