@@ -10,7 +10,7 @@ import json
 import os
 import time
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -32,16 +32,17 @@ class Catalogue:
         self._kept: dict[str, list[Any]] = _read(path(), self._stamp)
         self._changed = False
 
-    def get(self, file: str, stat: os.stat_result) -> list[Any] | None:
-        """A list of the one value that is kept of `file`, which is now as `stat` says; None where none is."""
+    def value(self, file: str, stat: os.stat_result, read: Callable[[], Any]) -> Any:
+        """What is kept of `file`, which is now as `stat` says; else what `read` gives, which is kept from then on."""
+        state = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
         kept = self._kept.get(file)
-        return [kept[-1]] if kept is not None and kept[:-1] == _state(stat) else None
-
-    def put(self, file: str, stat: os.stat_result, value: Any) -> None:
-        """Keep `value` of `file`, which was as `stat` says before it was read."""
+        if kept is not None and kept[:-1] == state:
+            return kept[-1]
+        value = read()
         if time.time() - max(stat.st_mtime, stat.st_ctime) > SETTLED_S:
-            self._kept[file] = [*_state(stat), value]
+            self._kept[file] = [*state, value]
             self._changed = True
+        return value
 
     def keep_only(self, files: Collection[str], folders: Collection[str]) -> None:
         """Forget what is in one of the `folders` and not among `files`."""
@@ -68,10 +69,6 @@ def path() -> Path:
     from platformdirs import user_cache_path
 
     return user_cache_path("distill", appauthor=False) / "library.json"
-
-
-def _state(stat: os.stat_result) -> list[int]:
-    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
 
 
 def _read(file: Path, stamp: str) -> dict[str, list[Any]]:

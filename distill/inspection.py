@@ -85,8 +85,7 @@ def look(path: Path, fields: Mapping[str, Any] | None = None) -> Contents:
     """
     data = checkpoint.read_pickle(path)
     if data is None:
-        container = "of a plugin's own kind" if fields is not None else "unknown"
-        return Contents(container, values=plain(fields or {}))
+        return Contents("of a plugin's own kind", values=plain(fields or {}))
     records = checkpoint.records(path)
     problems = []
     unpickler: _Unpickler | None = None

@@ -21,7 +21,7 @@ from distill.checkpoint import CheckpointHeader
 from distill.errors import CheckpointError, DistillError
 from distill.paths import expand
 from distill.plugins import Plugins
-from distill.text import clean, near_ones
+from distill.text import clean, folded, near_ones
 
 if TYPE_CHECKING:
     import click
@@ -64,6 +64,7 @@ class Library:
     def __init__(self, plugins: Plugins, folders: Sequence[Path]) -> None:
         self._plugins = plugins
         self.folders = folders
+        self._claims: dict[tuple[int, str | None], list[tuple[str, str]]] = {}
 
     @cached_property
     def models(self) -> Sequence[Model]:
@@ -122,15 +123,15 @@ class Library:
 
     def matches(self, reference: str) -> list[Model]:
         """The models that `reference` stands for: one, if it is not ambiguous. One like a path can be a name alone."""
-        folded = reference.casefold()
+        wanted = folded(reference)
         named = _own([one for one in self.models if one.name == reference])
         if _is_path(reference):
             return named
-        found = _own([one for one in self.models if one.id.casefold() == folded])
-        found = found or _own([one for one in self.models if one.id.casefold().startswith(folded)])
+        found = _own([one for one in self.models if folded(one.id) == wanted])
+        found = found or _own([one for one in self.models if folded(one.id).startswith(wanted)])
         if len(found) > 1 and len(named) == 1:
             return named  # a name that happens to begin several ids
-        return found or named or _own([one for one in self.models if folded in one.name.casefold()])
+        return found or named or _own([one for one in self.models if wanted in folded(one.name)])
 
     def loaders(self, model: Model) -> list[tuple[str, str]]:
         """Name and kind of each loader that claims `model`: one, if all is well."""
@@ -141,10 +142,6 @@ class Library:
             claims = self._plugins.claims(CheckpointHeader(model.path, *key))
             self._claims[key] = [(clean(loader.name), clean(loader.kind)) for _, loader in claims]
         return self._claims[key]
-
-    @cached_property
-    def _claims(self) -> dict[tuple[int, str | None], list[tuple[str, str]]]:
-        return {}
 
     def _stamp(self) -> str:
         """What, beside a file, decides what is read of it: who reads."""
@@ -158,15 +155,11 @@ class Library:
             stat_ = entry.stat()
             if not stat.S_ISREG(stat_.st_mode):
                 return None
-            known = catalogue.get(file, stat_)
-            if known is None:
-                known = [_said(self._plugins, path)]
-                catalogue.put(file, stat_, known[0])
+            said = catalogue.value(file, stat_, lambda: _said(self._plugins, path))
         except OSError as error:
             if path.suffix != SUFFIX or not os.path.lexists(path):  # removed since it was listed
                 return None
             return Model(path, 0, clean(path.stem), problem=f"{clean(file, 200)}: {error.strerror}.")
-        said = known[0]
         if said is None:
             return None
         if not said["date"]:

@@ -48,12 +48,17 @@ def describe(error: BaseException) -> str:
     return clean(f"{type(error).__name__}: {error}", 200).rstrip(": .")
 
 
+def folded(text: str) -> str:
+    """`text` for comparing it with others: in lower case, an accented letter as one character."""
+    return (text if text.isascii() else unicodedata.normalize("NFC", text)).casefold()
+
+
 def near(name: str, names: Iterable[str], most: int = 3) -> list[str]:
     """Those of `names` that are near `name`, whatever their case, the nearest first; clean."""
-    folded: dict[str, str] = {}
+    known: dict[str, str] = {}
     for one in names:
-        folded.setdefault(one.casefold(), one)
-    return [clean(folded[one]) for one in difflib.get_close_matches(name.casefold(), folded, n=most)]
+        known.setdefault(folded(one), one)
+    return [clean(known[one]) for one in difflib.get_close_matches(folded(name), known, n=most)]
 
 
 def near_ones(name: str, names: Iterable[str]) -> str:

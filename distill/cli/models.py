@@ -20,7 +20,7 @@ from distill.library import Library, Model
 from distill.pickles import Placeholder
 from distill.plugins import Plugins
 from distill.tables import table
-from distill.text import clean
+from distill.text import clean, folded
 
 _ORDERS = ("name", "kind", "version", "loader", "size", "date")
 _LARGEST_FIRST = ("size", "date")
@@ -117,8 +117,8 @@ def _row(shelf: Library, model: Model) -> dict[str, Any]:
 
 def _has(words: Sequence[str], row: Mapping[str, Any], model: Model) -> bool:
     """Whether every word is somewhere in what is known of `model`, which has this `row`."""
-    texts = " ".join((model.name, model.id, row["kind"], row["loader"], model.words)).casefold()
-    return all(word.casefold() in texts for word in words)
+    texts = folded(" ".join((model.name, model.id, row["kind"], row["loader"], model.words)))
+    return all(folded(word) in texts for word in words)
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
@@ -194,15 +194,14 @@ def _verify(ctx: click.Context, /, models: tuple[Path, ...], json: bool, quiet: 
     from tqdm import tqdm
 
     shelf = library.of(ctx)
-    paths = models or [one.path for one in shelf.models]
+    chosen = [shelf.describe(path) for path in models] or shelf.models
     results = []
     try:
-        for path in tqdm(paths, unit="model", leave=False, disable=True if quiet or sys.stderr is None else None):
-            problem = _problem(ctx.obj, path)
-            name = shelf.describe(path).name
-            results.append({"name": name, "path": str(path), "sound": not problem, "problem": problem})
+        for one in tqdm(chosen, unit="model", leave=False, disable=True if quiet or sys.stderr is None else None):
+            problem = _problem(ctx.obj, one.path)
+            results.append({"name": one.name, "path": str(one.path), "sound": not problem, "problem": problem})
             if not json:
-                tqdm.write(f"{name}: {problem or 'sound'}")  # above the bar
+                tqdm.write(f"{one.name}: {problem or 'sound'}")  # above the bar
     finally:
         if json:
             click.echo(outputs.to_json(results), nl=False)

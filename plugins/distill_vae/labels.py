@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from distill import CheckpointHeader
 from distill.checkpoint import whole_number
 from distill.errors import RequestError
-from distill.text import clean
+from distill.text import clean, near
 
 POSITION = 10
 """Sliders stand from -10 to 10."""
@@ -69,10 +68,9 @@ class Labels:
         """What there is in place of a `slider` that the model has not: those near it, else what it has."""
         if isinstance(slider, int):
             return f"{self.model} has sliders 0 to {len(self) - 1}"
-        names = {_folded(label): label for label in (*self.suggested, *self.own)}
-        near = difflib.get_close_matches(_folded(slider), names, n=3)
-        listed = ", ".join(names[name] for name in near or [*names][:8])
-        return f"near it: {listed}" if near else f"{self.model} has: {listed}"
+        names = {_folded(label): label for label in (*self.suggested, *self.own)}.values()
+        found = near(slider, names)
+        return f"near it: {', '.join(found)}" if found else f"{self.model} has: {', '.join([*names][:8])}"
 
 
 def positions(labels: Labels, given: Iterable[tuple[Slider, int]]) -> dict[int, int]:

@@ -6,11 +6,9 @@ the format. What else is in that file, in whatever layout of it, stays as it is.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import os
-import unicodedata
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping
@@ -23,7 +21,7 @@ from typing import Any
 
 from distill import CheckpointHeader, outputs, paths
 from distill.errors import DistillError, DistillWarning, RequestError
-from distill.text import clean, file_stem
+from distill.text import clean, file_stem, folded, near_ones
 from distill_vae.labels import MOST_SLIDERS, POSITION
 
 FOLDER = "DISTILL_PRESETS"
@@ -294,7 +292,7 @@ def _full_name(preset: Preset, presets: list[Preset]) -> str:
 
 
 def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", clean(name, LONGEST_NAME)).casefold()
+    return folded(clean(name, LONGEST_NAME))
 
 
 def _now() -> str:
@@ -305,11 +303,8 @@ def _instead(name: str, names: list[str]) -> str:
     """What there is instead of a preset that is not there."""
     if not names:
         return "; it has none. Save one with 'distill presets save'."
-    folded = {_folded(one): one for one in names}
-    near = difflib.get_close_matches(_folded(name), folded, n=3)
-    if near:
-        return f". Near it: {', '.join(folded[one] for one in near)}."
-    return f". It has: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}."
+    has = f" It has: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}."
+    return f".{near_ones(name, names) or has}"
 
 
 def _check_name(name: str) -> None:

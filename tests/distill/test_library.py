@@ -171,6 +171,11 @@ def test_what_is_no_model_is_answered_with_near_ones_in_one_line(
     assert "\n" not in str(caught.value)
 
 
+def test_an_accent_is_the_same_in_one_character_or_two(tmp_path: Path) -> None:
+    model(tmp_path / "a.distill", "Gro\u0308\u00dfe")
+    assert found("gr\u00f6\u00df", tmp_path) == "a.distill"
+
+
 def test_a_name_that_looks_like_a_path_is_found_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     model(tmp_path / "lib" / "a.distill", "rain/tin")
