@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 
 from distill import outputs, paths, sidecar
 from distill.audio import tags
-from distill.errors import DistillError
+from distill.audio.formats import FORMATS
+from distill.errors import DistillError, DistillWarning
 from distill.text import clean
 
 MOST_BYTES = 16 * 2**20
@@ -104,6 +106,33 @@ def read(path: Path) -> Record:
         found = clean(said["schema"], 20)
         raise DistillError(f"{shown(path)} has a sidecar of schema {found}; this distill reads {sidecar.SCHEMA}.")
     return Record(path, said)
+
+
+def read_folder(folder: Path) -> list[Record]:
+    """The records of the files in `folder` that distill made and that are still there with their sidecars, by name.
+
+    Other files are passed over; of a sidecar that is damaged there is a warning. Raises `DistillError` where there is
+    no such folder, or nothing in it that distill made.
+    """
+    if not folder.is_dir():
+        raise DistillError(f"{shown(folder)} is no folder. Give one that has files that distill made.")
+    found = []
+    for path in sorted(folder.glob(f"*{outputs.SIDECAR}")):
+        try:
+            record = read(path)
+            if record.audio is not None:
+                found.append(record)
+        except DistillError as error:
+            if _is_meant(path):
+                warnings.warn(str(error), DistillWarning, 2)
+    if not found:
+        raise DistillError(f"{shown(folder)} has no files that distill made, with their sidecars.")
+    return found
+
+
+def _is_meant(path: Path) -> bool:
+    """Whether a `.json` that is no sidecar may have been one: there is audio of its name."""
+    return any(path.with_suffix(f".{name}").exists() for name in FORMATS)
 
 
 def _text(path: Path) -> str | bytes:
