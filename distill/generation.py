@@ -8,43 +8,21 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import groupby, islice
 from typing import Any
 
 from distill import devices, naming, outputs, sidecar
-from distill.audio import hrtf, pictures
-from distill.audio.formats import OutputFormat, check_length, output_format
+from distill.audio.formats import check_length
 from distill.audio.space import Space
-from distill.checkpoint import CheckpointHeader
 from distill.errors import DistillWarning, RequestError
 from distill.finishing import Draft, Finisher, too_quiet
-from distill.making import Making
+from distill.jobs import Job, file_format
+from distill.making import Batch, Making
 from distill.models import GenerativeModel
 from distill.output import Output
 from distill.registry import Claim
 from distill.text import clean
-
-
-@dataclass(frozen=True)
-class Job:
-    """What was asked for. `options` are those of the claiming plugin, by parameter name; `duration` in seconds.
-
-    `models` are other checkpoints that the options draw in. `batch_size` None: what memory allows. `date` is for the
-    tags, None for today.
-    """
-
-    claim: Claim
-    options: Mapping[str, Any]
-    duration: float
-    seed: int
-    count: int = 1
-    output: Output = field(default_factory=Output)
-    device: str = "auto"
-    precision: str = "float32"
-    batch_size: int | None = None
-    distribution: str | None = None
-    models: Sequence[CheckpointHeader] = ()
-    date: str | None = None
 
 
 @dataclass(frozen=True)
@@ -70,67 +48,81 @@ Progress = Callable[[int, int, int], None]
 before. It may be called in any thread, but never in two at once."""
 
 
-def generate(job: Job, progress: Progress) -> Iterator[GeneratedFile]:
-    """Make the files of `job` in order, each given as soon as it and those before it are in place.
+def generate(jobs: Sequence[Job], progress: Progress, model: GenerativeModel | None = None) -> Iterator[GeneratedFile]:
+    """Make the files of `jobs` in order, each given as soon as it and those before it are in place.
 
-    Raises `DistillError` for what cannot be; files that are finished by then stay.
+    They are all of one checkpoint and go into one folder; device and batch size are those of the first. `model` is the
+    checkpoint's, loaded if None. What a file holds does not depend on the others, but where its job asks for a common
+    level. Raises `DistillError` for what cannot be; files that are finished by then stay.
     """
+    first, *_ = jobs
+    for job in jobs:
+        job.check()
+    directory = first.output.directory
+    outputs.prepare(directory)
+    device = devices.choose(first.device)
+    if model is None:
+        model = load(first.claim, device)
+    today = naming.today()
+    count = 0
+    for _, together in groupby(jobs, key=lambda job: id(job) if job.has_common_level else None):
+        with outputs.Drafts(directory) as drafts:
+            batches = [_batch(job, model, device, job.date or today, drafts) for job in together]
+            making = Making(model, batches, lambda index, *chunks, before=count: progress(before + index, *chunks))
+            with closing(making.finished()) as finished:
+                for batch in batches:
+                    described = []
+                    for index, draft in enumerate(islice(finished, len(batch.job.seeds))):
+                        yield _publish(batch, drafts, draft, index)
+                        described.append(draft.described)
+                    _tell_of_levels(batch.job, described)
+            count += sum(len(batch.job.seeds) for batch in batches)
+
+
+def load(claim: Claim, device: str) -> GenerativeModel:
+    """The model of `claim` on `device`, as its loader gives it. Raises `PluginError` where it is none."""
+    with claim.breakage_named("loading"):
+        model = claim.loader.load(claim.header, device)
+    if not isinstance(model, GenerativeModel):
+        raise claim.broken("loading", f"load gave a {type(model).__name__}, not a GenerativeModel")
+    rate, channels = getattr(model, "sample_rate", None), getattr(model, "channels", None)
+    if not isinstance(rate, int) or rate < 1 or channels not in (1, 2):
+        raise claim.broken("loading", f"the model has sample_rate {clean(rate)} and channels {clean(channels)}")
+    precisions = model.precisions
+    if not isinstance(precisions, list | tuple) or "float32" not in precisions:
+        raise claim.broken("loading", f"the model has precisions {clean(precisions)}, without float32")
+    return model
+
+
+def _batch(job: Job, model: GenerativeModel, device: str, date: str, drafts: outputs.Drafts) -> Batch:
+    """`job` with what is settled of it once its `model` is there."""
     output = job.output
-    if output.sample_rate is not None:  # refused before anything is loaded
-        _form(output, output.sample_rate)
-    naming.check(output.name)
-    if output.overwrite and job.count > 1 and not naming.tells_files_apart(output.name):
-        raise RequestError(
-            "--overwrite: the files of a run would overwrite each other. Put {seed} or {index} in --name."
-        )
-    if output.plot:
-        pictures.check()
-    if output.space is not None and output.space.mode == "binaural":
-        hrtf.load(output.space.hrtf)
-    outputs.prepare(output.directory)
-    device = devices.choose(job.device)
-    model = _load(job.claim, device)
-    form = _form(output, output.sample_rate or model.sample_rate)
+    form = file_format(output, output.sample_rate or model.sample_rate)
     channels = _channels(output, model)
     samples = round(job.duration * form.sample_rate)
     if samples < 1:
         raise RequestError(f"--duration: {job.duration:g} s is less than one sample at {form.sample_rate} Hz.")
     check_length(form, samples, channels)
     precision = _precision(job, model, device)
-    date = job.date or naming.today()
     made_by = {
         "program": sidecar.describe_program(),
-        "model": sidecar.describe_model(job.claim, job.distribution),
-        "other_models": [sidecar.describe_checkpoint(header) for header in job.models],
+        **(job.described or sidecar.describe_models(job.claim, job.distribution, job.models)),
         "device": device,
         "precision": precision,
         **sidecar.describe_output(output, form),
     }
-    with outputs.Drafts(output.directory) as drafts:
-        finisher = Finisher(output, form, channels, made_by, date, drafts)
-        making = Making(model, job, form, samples, precision, finisher, progress)
-        quiet = clipped = 0
-        with closing(making.finished()) as finished:
-            for index, draft in enumerate(finished):
-                yield _publish(job, form, drafts, draft, index, date)
-                quiet += too_quiet(draft.described)
-                clipped += draft.described["level"]["clipped_samples"] > 0
-    if quiet:
-        _warn(f"--lufs: {quiet} of {job.count} files are quieter than {output.lufs:g} LUFS: their peaks allow no more.")
-    if clipped:
-        _warn(f"--normalize {output.normalize}: {clipped} of {job.count} files have samples beyond full scale.")
+    return Batch(job, form, samples, precision, Finisher(output, form, channels, made_by, date, drafts), date)
 
 
-def _publish(
-    job: Job, form: OutputFormat, drafts: outputs.Drafts, draft: Draft, index: int, date: str
-) -> GeneratedFile:
+def _publish(batch: Batch, drafts: outputs.Drafts, draft: Draft, index: int) -> GeneratedFile:
     """Give a finished file its name."""
-    described, claim = draft.described, job.claim
+    job, form, described = batch.job, batch.form, draft.described
+    claim = job.claim
     fields = {
         "model": claim.header.name,
         "seed": described["seed"],
         "index": index + 1,
-        "date": date,
+        "date": batch.date,
         "duration": f"{job.duration:g}",
         "loader": claim.loader.name,
         "rate": form.sample_rate,
@@ -157,8 +149,15 @@ def _publish(
     )
 
 
-def _form(output: Output, sample_rate: int) -> OutputFormat:
-    return output_format(output.format, sample_rate, output.bit_depth, output.quality, output.compression)
+def _tell_of_levels(job: Job, described: Sequence[Mapping[str, Any]]) -> None:
+    """Warn of those files of `job` that are not as loud as was asked, or have samples beyond full scale."""
+    output, count = job.output, len(described)
+    quiet = sum(map(too_quiet, described))
+    clipped = sum(one["level"]["clipped_samples"] > 0 for one in described)
+    if quiet:
+        _warn(f"--lufs: {quiet} of {count} files are quieter than {output.lufs:g} LUFS: their peaks allow no more.")
+    if clipped:
+        _warn(f"--normalize {output.normalize}: {clipped} of {count} files have samples beyond full scale.")
 
 
 def _channels(output: Output, model: GenerativeModel) -> int:
@@ -182,20 +181,6 @@ def _precision(job: Job, model: GenerativeModel, device: str) -> str:
     kind = job.claim.loader.kind
     _warn(f"--precision {job.precision} is not supported for {kind} models on {device}. Ignored.")
     return "float32"
-
-
-def _load(claim: Claim, device: str) -> GenerativeModel:
-    with claim.breakage_named("loading"):
-        model = claim.loader.load(claim.header, device)
-    if not isinstance(model, GenerativeModel):
-        raise claim.broken("loading", f"load gave a {type(model).__name__}, not a GenerativeModel")
-    rate, channels = getattr(model, "sample_rate", None), getattr(model, "channels", None)
-    if not isinstance(rate, int) or rate < 1 or channels not in (1, 2):
-        raise claim.broken("loading", f"the model has sample_rate {clean(rate)} and channels {clean(channels)}")
-    precisions = model.precisions
-    if not isinstance(precisions, list | tuple) or "float32" not in precisions:
-        raise claim.broken("loading", f"the model has precisions {clean(precisions)}, without float32")
-    return model
 
 
 def _warn(message: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from threading import Event, Lock
@@ -21,37 +21,49 @@ from distill.audio.formats import OutputFormat
 from distill.concurrency import in_order
 from distill.errors import NotFiniteError
 from distill.finishing import Draft, Finisher, Spooled
+from distill.jobs import Job
 from distill.models import Generation, GenerationRequest, GenerativeModel
 from distill.registry import Claim
 from distill.seeding import stream
 from distill.text import clean
 
 if TYPE_CHECKING:
-    from distill.generation import Job, Progress
+    from distill.generation import Progress
 
 T = TypeVar("T")
 
 
-class Making:
-    """The files of `job`, each of `samples` at the rate of `form`, made with `model` and finished by `finisher`."""
+@dataclass(frozen=True)
+class Batch:
+    """The files of `job`, with what is settled once its model is there: `samples` are each file's, at the rate of
+    `form`; `finisher` finishes them, `date` is theirs."""
 
-    def __init__(
-        self, model: GenerativeModel, job: Job, form: OutputFormat, samples: int, precision: str, finisher: Finisher,
-        progress: Progress,
-    ) -> None:  # fmt: skip
-        self._model, self._job, self._form, self._samples, self._finisher = model, job, form, samples, finisher
-        self._needed = resampling.samples_needed(samples, model.sample_rate, form.sample_rate)
-        self._precision = precision
+    job: Job
+    form: OutputFormat
+    samples: int
+    precision: str
+    finisher: Finisher
+    date: str
+
+
+class Making:
+    """The files of `batches`, made with `model`. One whose level is common to its files is there alone."""
+
+    def __init__(self, model: GenerativeModel, batches: Sequence[Batch], progress: Progress) -> None:
+        self._model, self._batches = model, batches
+        self._claim = batches[0].job.claim
         self._progress = _InTurn(progress)
-        self._workers = min(job.count, devices.threads()) if model.concurrent else 1
+        count = sum(len(batch.job.seeds) for batch in batches)
+        self._workers = min(count, devices.threads()) if model.concurrent else 1
 
     def finished(self) -> Generator[Draft, None, None]:
         """The files in order, each as soon as it and those before it are whole."""
-        with self._job.claim.breakage_named("generating with"):
-            generations = iter(self._model.generate_batch(self._requests(), self._job.batch_size))
+        first = self._batches[0].job
+        with self._claim.breakage_named("generating with"):
+            generations = iter(self._model.generate_batch(self._requests(), first.batch_size))
         stop = self._stopping(generations)
         try:
-            if self._job.output.normalize == "batch" and self._job.output.gain is None:
+            if first.has_common_level:
                 yield from self._at_one_gain(generations, stop)
             else:
                 for draft in self._run(self._tasks(generations, self._make), stop):
@@ -62,15 +74,17 @@ class Making:
 
     def _at_one_gain(self, generations: Iterator[Generation], stop: Callable[[], None]) -> Iterator[Draft]:
         """All files at the gain that suits the loudest of them: none is finished until all are made."""
+        [batch] = self._batches
+        finisher = batch.finisher
         spooled = []
         for one in self._run(self._tasks(generations, self._spool), stop):
             spooled.append(one)
             self._progress.pass_on()
         gain = levels.gain_to_peak(max(one.level.peak for one in spooled))
-        if self._form.lossy:  # what their decoders give back is known only when all are written
-            while (room := min(self._run((partial(self._finisher.room, one, gain) for one in spooled), stop))) < 1.0:
+        if batch.form.lossy:  # what their decoders give back is known only when all are written
+            while (room := min(self._run((partial(finisher.room, one, gain) for one in spooled), stop))) < 1.0:
                 gain *= room
-        yield from self._run((partial(self._finisher.finish, one, gain) for one in spooled), stop)
+        yield from self._run((partial(finisher.finish, one, gain) for one in spooled), stop)
 
     def _run(self, tasks: Iterator[Callable[[Event], T]], stop: Callable[[], None]) -> Iterator[T]:
         """The results of `tasks` in order."""
@@ -82,95 +96,102 @@ class Making:
 
         def stop() -> None:
             for close in closes:
-                with self._job.claim.breakage_named("generating with"):
+                with self._claim.breakage_named("generating with"):
                     close()
 
         return stop
 
-    def _seeds(self, index: int) -> list[int]:
-        """What the sounds of the file at `index` are made from: one, or where it has two, left and right."""
-        seed = self._job.seed + index
-        second = [int(stream(seed, "second sound").integers(2**63))] if self._job.output.two_seeds else []
-        return [seed, *second]
+    def _files(self) -> Iterator[tuple[Batch, list[GenerationRequest]]]:
+        """What is asked of the model for each file in order: one sound, or where left and right are two, both."""
+        for batch in self._batches:
+            job = batch.job
+            needed = resampling.samples_needed(batch.samples, self._model.sample_rate, batch.form.sample_rate)
+            for seed in job.seeds:
+                second = [int(stream(seed, "second sound").integers(2**63))] if job.output.two_seeds else []
+                requests = [GenerationRequest(one, needed, job.options, batch.precision) for one in (seed, *second)]
+                yield batch, requests
 
     def _requests(self) -> Iterator[GenerationRequest]:
-        for index in range(self._job.count):
-            for seed in self._seeds(index):
-                yield GenerationRequest(seed, self._needed, self._job.options, self._precision)
+        for _, requests in self._files():
+            yield from requests
 
     def _tasks(
         self, generations: Iterator[Generation], make: Callable[[_Sounds, Event], T]
     ) -> Iterator[Callable[[Event], T]]:
-        requests = self._requests()
-        for index in range(self._job.count):
-            sounds = [(next(requests), self._next(generations, index)) for _ in self._seeds(index)]
-            yield partial(make, _Sounds(index, sounds))
+        for index, (batch, requests) in enumerate(self._files()):
+            sounds = [(request, self._next(generations, index)) for request in requests]
+            yield partial(make, _Sounds(index, batch, sounds))
 
     def _next(self, generations: Iterator[Generation], index: int) -> Generation:
-        claim = self._job.claim
-        with claim.breakage_named("generating with"):
+        with self._claim.breakage_named("generating with"):
             generation = next(generations, None)
         if not isinstance(generation, Generation):
-            raise claim.broken("generating with", f"generate_batch gave {clean(generation)} for file {index + 1}")
+            raise self._claim.broken("generating with", f"generate_batch gave {clean(generation)} for file {index + 1}")
         return generation
 
     def _make(self, sounds: _Sounds, unwanted: Event) -> Draft:
+        finisher = sounds.batch.finisher
         spooled = self._spool(sounds, unwanted)
-        return self._finisher.finish(spooled, self._finisher.gain(spooled.level), unwanted)
+        return finisher.finish(spooled, finisher.gain(spooled.level), unwanted)
 
     def _spool(self, sounds: _Sounds, unwanted: Event) -> Spooled:
         """The samples of a file, put by until its level is known."""
         began = time.monotonic()
-        spool, level = self._finisher.spool(self._finished_blocks(sounds), unwanted)
+        batch = sounds.batch
+        spool, level = batch.finisher.spool(self._finished_blocks(sounds), unwanted)
         request, generation = sounds.each[0]
         described = {
             "seed": request.seed,
-            "options": dict(self._job.options),
-            "duration": self._job.duration,
-            "samples": self._samples,
-            "sample_rate": self._form.sample_rate,
-            "channels": self._finisher.channels,
+            "options": dict(batch.job.options),
+            "duration": batch.job.duration,
+            "samples": batch.samples,
+            "sample_rate": batch.form.sample_rate,
+            "channels": batch.finisher.channels,
             "stats": self._stats(generation),
         }
         return Spooled(spool, level, described, time.monotonic() - began)
 
     def _stats(self, generation: Generation) -> dict[str, float]:
-        with self._job.claim.breakage_named("generating with"):
+        with self._claim.breakage_named("generating with"):
             stats = {clean(name): float(value) for name, value in generation.statistics().items()}
         if not all(map(math.isfinite, stats.values())):
-            raise self._job.claim.broken("generating with", f"its statistics are {clean(stats)}")
+            raise self._claim.broken("generating with", f"its statistics are {clean(stats)}")
         return stats
 
     def _finished_blocks(self, sounds: _Sounds) -> Iterator[NDArray[np.float32]]:
         """The file's samples at its own rate, in space, faded at both edges, before its level is set."""
-        position = 0
+        batch, position = sounds.batch, 0
         for block in self._in_space(sounds):
-            kept = block[:, : self._samples - position]
-            yield levels.fade_edges(kept, position, self._samples, self._form.sample_rate)
+            kept = block[:, : batch.samples - position]
+            yield levels.fade_edges(kept, position, batch.samples, batch.form.sample_rate)
             position += kept.shape[1]
 
     def _in_space(self, sounds: _Sounds) -> Iterator[NDArray[np.float32]]:
         """The file's samples at its own rate, or a few more: `[channels, samples]`."""
-        each = [self._at_rate(sounds.index, *one, shown=number == 0) for number, one in enumerate(sounds.each)]
+        batch = sounds.batch
+        first = partial(self._progress.report, sounds.index)
+        each = [
+            self._at_rate(batch.form.sample_rate, *one, first if number == 0 else _say_nothing)
+            for number, one in enumerate(sounds.each)
+        ]
         if len(each) > 1:
-            sides = zip(*(cut(blocks, BLOCK, self._samples) for blocks in each), strict=True)
+            sides = zip(*(cut(blocks, BLOCK, batch.samples) for blocks in each), strict=True)
             return (np.concatenate(pair) for pair in sides)
-        space = self._job.output.space
-        return each[0] if space is None else spatial.spatialise(each[0], self._form.sample_rate, space)
+        space = batch.job.output.space
+        return each[0] if space is None else spatial.spatialise(each[0], batch.form.sample_rate, space)
 
     def _at_rate(
-        self, index: int, request: GenerationRequest, generation: Generation, shown: bool
+        self, rate: int, request: GenerationRequest, generation: Generation, report: Callable[[int, int], None]
     ) -> Iterator[NDArray[np.float32]]:
-        """What the model gives for `request`, at the file's own rate."""
-        report = partial(self._progress.report, index) if shown else lambda done, total: None
+        """What the model gives for `request`, at `rate`, in Hz."""
         chunks = self._checked_chunks(request, generation, report)
-        return resampling.resample(chunks, self._model.sample_rate, self._form.sample_rate, self._model.channels)
+        return resampling.resample(chunks, self._model.sample_rate, rate, self._model.channels)
 
     def _checked_chunks(
         self, request: GenerationRequest, generation: Generation, report: Callable[[int, int], None]
     ) -> Iterator[NDArray[np.float32]]:
         """The model's chunks, counted for the progress and held to what `GenerativeModel.generate` promises."""
-        claim = self._job.claim
+        claim = self._claim
         received = number = 0
         with claim.breakage_named("generating with"):
             total = self._model.count_chunks(request)
@@ -194,9 +215,10 @@ class Making:
 
 @dataclass(frozen=True)
 class _Sounds:
-    """The sounds of the file at `index`: what was asked of the model, and what it gives for it."""
+    """The sounds of the file at `index`, one of `batch`: what was asked of the model, and what it gives for it."""
 
     index: int
+    batch: Batch
     each: list[tuple[GenerationRequest, Generation]]
 
 
@@ -223,6 +245,10 @@ class _InTurn:
             self._turn += 1
             if self._turn in self._latest:
                 self._progress(self._turn, *self._latest.pop(self._turn))
+
+
+def _say_nothing(_done: int, _total: int) -> None:
+    pass
 
 
 def _check_chunk(chunk: NDArray[np.float32], model: GenerativeModel, claim: Claim) -> None:

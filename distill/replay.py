@@ -16,7 +16,7 @@ from distill.audio.space import MODES, WIDEST, Space
 from distill.checkpoint import CheckpointHeader
 from distill.declarations import Declared
 from distill.errors import DistillError, RequestError
-from distill.generation import Job
+from distill.jobs import MAX_SEED, Job
 from distill.options import Number
 from distill.output import LUFS, NORMALIZATIONS, Output, check_tags
 from distill.record import Record, shown
@@ -44,7 +44,7 @@ def job(
         claim=claim,
         options=_options(record, declared),
         duration=float(record.number("duration", low=0.0, high=86400.0)),
-        seed=int(record.number("seed", low=0, high=2**63 - 1)),
+        seeds=[int(record.number("seed", low=0, high=MAX_SEED))],
         output=_output(record, folder),
         device=device if device in devices.present() else "auto",
         precision=record.one_of(devices.PRECISIONS, "precision"),

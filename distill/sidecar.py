@@ -9,8 +9,9 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,8 @@ def embedded(made: Mapping[str, Any]) -> str:
     return json.dumps(_at_home({"schema": SCHEMA, **made}), separators=(",", ":"), ensure_ascii=True)
 
 
-def describe_program() -> dict[str, Any]:
+@cache
+def describe_program() -> Mapping[str, Any]:
     """The versions of this program and of what its arithmetic rests on."""
     packages = ("distill", "torch", "numpy", "soundfile", "soxr")
     return {
@@ -64,6 +66,14 @@ def describe_output(output: Output, form: OutputFormat) -> dict[str, Any]:
         "two_seeds": output.two_seeds,
         "space": None if space is None else asdict(space) | {"hrtf": space.hrtf and describe_file(space.hrtf)},
         "asked_tags": dict(output.tags),
+    }
+
+
+def describe_models(claim: Claim, distribution: str | None, others: Sequence[CheckpointHeader]) -> dict[str, Any]:
+    """Which checkpoints: that of `claim`, and `others` that the options draw in."""
+    return {
+        "model": describe_model(claim, distribution),
+        "other_models": [describe_checkpoint(header) for header in others],
     }
 
 

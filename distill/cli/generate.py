@@ -13,16 +13,14 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import click
-from click.core import ParameterSource
 
 from distill import options, registry, startup
-from distill.cli import output, running
-from distill.cli.messages import warn, warn_of_problems
+from distill.cli import asking, output, running
+from distill.cli.messages import warn_of_problems
 from distill.declarations import Declared
 from distill.devices import DEVICES, PRECISIONS
+from distill.jobs import MAX_SEED
 from distill.plugins import Plugins
-
-MAX_SEED = 2**63 - 1
 
 
 def command(plugins: Plugins) -> click.Command:
@@ -114,52 +112,23 @@ def _generate_to(results: TextIO | None, plugins: Plugins, brought: dict[str, De
         claim = registry.claim(plugins, registry.identify(plugins, model), loader)
     finally:
         warn_of_problems(plugins)
-    declared = brought.get(claim.plugin, Declared())
-    known = {str(option.name) for option in declared.options}
-    for name, flag in _flags(brought).items():
-        if name not in known and options.is_given(name):
-            warn(f"{flag} is not supported for {claim.loader.kind} models. Ignored.")
-    chosen = declared.defaults | {name: values[name] for name in known if _is_said(name)}
-    settings = claim.check(chosen)
-    given_seed = seed is not None
-    if seed is None:
-        seed = secrets.randbelow(2**32) if settings.seed is None else settings.seed
-    if seed + values["count"] - 1 > MAX_SEED:
-        hint = "--seed" if given_seed else "--count"
-        raise click.BadParameter(f"{seed} is too large: the last file's seed would exceed {MAX_SEED}.", param_hint=hint)
+    settings = asking.settings(claim, brought, values)
+    first = seed
+    if first is None:
+        first = secrets.randbelow(2**32) if settings.seed is None else settings.seed
+    seeds = asking.seeds(first, values["count"], seed is not None)
 
     to_stdout = values["output_dir"] == output.STDOUT
     if to_stdout:
         output.check_stdout(values | {"json": json}, results is not None and results.isatty())
         json = values["plot"] = False
-    asked = output.output(values)
+    job = asking.job(plugins, claim, settings, values, seeds)
     with startup.importing():
         import torch  # noqa: F401 - by what is imported next and by the model
 
-        from distill.generation import Job
+        from distill import generation  # noqa: F401 - by who runs it
 
-    with tempfile.TemporaryDirectory() if to_stdout else nullcontext(asked.directory) as directory:
-        job = Job(
-            claim=claim,
-            options=settings.options,
-            seed=seed,
-            duration=values["duration"],
-            count=values["count"],
-            output=replace(asked, directory=Path(directory)),
-            device=values["device"],
-            precision=values["precision"],
-            batch_size=values["batch_size"],
-            distribution=plugins.distribution(claim.plugin),
-            models=settings.models,
-        )
+    directory = job.output.directory
+    with tempfile.TemporaryDirectory() if to_stdout else nullcontext(directory) as folder:
+        job = replace(job, output=replace(job.output, directory=Path(folder)))
         running.run(job, results, json=json, stats=stats, quiet=quiet, sound_only=to_stdout)
-
-
-def _flags(brought: dict[str, Declared]) -> dict[str, str]:
-    """The flags of the options of plugins, by parameter name."""
-    return {str(option.name): option.opts[0] for declared in brought.values() for option in declared.options}
-
-
-def _is_said(name: str) -> bool:
-    """Whether the user says what this option is: on the command line, in the environment or in the configuration."""
-    return click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT

@@ -17,7 +17,8 @@ from distill.errors import DistillError
 from distill.text import clean
 
 if TYPE_CHECKING:
-    from distill.generation import GeneratedFile, Job
+    from distill.generation import GeneratedFile
+    from distill.jobs import Job
 
 
 def run(job: Job, results: TextIO | None, *, json: bool = False, stats: bool = False, quiet: bool = False,
@@ -27,9 +28,9 @@ def run(job: Job, results: TextIO | None, *, json: bool = False, stats: bool = F
     from distill.generation import generate
 
     finished: list[GeneratedFile] = []
-    bar = Bar(job.count, quiet)
+    bar = Bar(len(job.seeds), quiet)
     try:
-        for made in generate(job, bar.show):
+        for made in generate([job], bar.show):
             bar.close()
             finished.append(made)
             if sound_only:

@@ -23,8 +23,9 @@ import numpy as np
 from distill import registry
 from distill.checkpoint import CheckpointHeader
 from distill.cli import build
-from distill.cli.generate import MAX_SEED, own_parameters
+from distill.cli.generate import own_parameters
 from distill.errors import CheckpointError, PluginError, RequestError
+from distill.jobs import MAX_SEED
 from distill.models import Generation, GenerationRequest
 from distill.options import Number
 from distill.plugins import Plugins

@@ -24,7 +24,8 @@ from distill import CheckpointHeader, Generation, GenerationRequest, generation,
 from distill.audio import files
 from distill.audio.space import Space
 from distill.errors import DistillError, DistillWarning, PluginError, RequestError
-from distill.generation import GeneratedFile, Job
+from distill.generation import GeneratedFile
+from distill.jobs import Job
 from distill.output import Output
 from distill.plugins import Plugins
 
@@ -50,8 +51,10 @@ def made(model_file: Path, tmp_path: Path) -> Callable[..., list[GeneratedFile]]
         claim = registry.claim(plugins, registry.identify(plugins, model_file))
         asked = DEFAULTS | {"directory": tmp_path / "out"} | settings
         output = Output(**{name: asked.pop(name) for name in list(asked) if name in OUTPUT})
-        job = Job(claim=claim, output=output, **asked)
-        return list(generation.generate(job, lambda *_: None))
+        first = asked.pop("seed")
+        seeds = range(first, first + asked.pop("count", 1))
+        job = Job(claim=claim, output=output, seeds=seeds, **asked)
+        return list(generation.generate([job], lambda *_: None))
 
     return call
 
@@ -291,8 +294,8 @@ def test_progress_counts_the_chunks_of_each_file(model_file: Path, tmp_path: Pat
     plugins.register(TonePlugin(chunk=12000), "tones")
     claim = registry.claim(plugins, registry.identify(plugins, model_file))
     seen: list[tuple[int, int, int]] = []
-    job = Job(claim=claim, options={}, duration=0.75, seed=1, count=2, output=Output(tmp_path))
-    list(generation.generate(job, lambda *step: seen.append(step)))
+    job = Job(claim=claim, options={}, duration=0.75, seeds=[1, 2], output=Output(tmp_path))
+    list(generation.generate([job], lambda *step: seen.append(step)))
     assert seen == [(index, done, 3) for index in (0, 1) for done in (0, 1, 2, 3)]
 
 
@@ -358,8 +361,8 @@ def test_progress_is_that_of_the_first_file_that_is_not_finished(model_file: Pat
     plugins.register(TonePlugin(chunk=2400, concurrent=True), "tones")
     claim = registry.claim(plugins, registry.identify(plugins, model_file))
     seen: list[tuple[int, int, int]] = []
-    job = Job(claim=claim, options={}, duration=0.75, seed=1, count=4, output=Output(tmp_path))
-    for number, _ in enumerate(generation.generate(job, lambda *step: seen.append(step))):
+    job = Job(claim=claim, options={}, duration=0.75, seeds=[1, 2, 3, 4], output=Output(tmp_path))
+    for number, _ in enumerate(generation.generate([job], lambda *step: seen.append(step))):
         assert {index for index, _, _ in seen} <= set(range(number + 1))
     assert [index for index, _, _ in seen] == sorted(index for index, _, _ in seen)
     assert {total for _, _, total in seen} == {15}
