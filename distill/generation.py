@@ -6,7 +6,7 @@ model chunks → the file's rate → space → exact length, faded edges → spo
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby, islice
@@ -48,7 +48,9 @@ Progress = Callable[[int, int, int], None]
 before. It may be called in any thread, but never in two at once."""
 
 
-def generate(jobs: Sequence[Job], progress: Progress, model: GenerativeModel | None = None) -> Iterator[GeneratedFile]:
+def generate(
+    jobs: Sequence[Job], progress: Progress, model: GenerativeModel | None = None
+) -> Generator[GeneratedFile, None, None]:
     """Make the files of `jobs` in order, each given as soon as it and those before it are in place.
 
     They are all of one checkpoint and go into one folder; device and batch size are those of the first. `model` is the

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,12 +43,15 @@ class Job:
         """Whether the level of each file depends on all of them."""
         return self.output.normalize == "batch" and self.output.gain is None
 
-    def check(self) -> None:
-        """Raise `DistillError` for what cannot be, as far as that is told without the model."""
+    def check(self, settings: Collection[str] = ()) -> None:
+        """Raise `DistillError` for what cannot be, as far as that is told without the model.
+
+        `settings` may be in the name beside what is there always.
+        """
         output = self.output
         if output.sample_rate is not None:
             file_format(output, output.sample_rate)
-        naming.check(output.name)
+        naming.check(output.name, settings)
         if output.overwrite and len(self.seeds) > 1 and not naming.tells_files_apart(output.name):
             raise RequestError(
                 "--overwrite: the files of a run would overwrite each other. Put {seed} or {index} in --name."

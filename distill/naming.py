@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import string
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
 from distill.errors import DistillError, RequestError
@@ -16,15 +16,20 @@ FIELDS = {
 }  # fmt: skip
 """What a template may hold, and how many bytes each is at most. `index` counts the files of a run from 1; `date` is
 2026-01-31; `duration` is in seconds, `rate` in Hz."""
-NUMBERS = ("seed", "index", "rate")
+NUMBERS = ("seed", "index", "rate", "row")
 """The fields that can have a width."""
 LONGEST = 200
+LONGEST_SETTING = 20
+"""Bytes of a setting that is a field in a batch."""
 
 _WIDTH = re.compile(r"(0[1-9])?")
 
 
-def check(template: str) -> None:
-    """Raise `RequestError` where `template` is none: a field that there is not, or more than a width after it."""
+def check(template: str, settings: Collection[str] = ()) -> None:
+    """Raise `RequestError` where `template` is none: a field that there is not, or more than a width after it.
+
+    `settings` are other fields that there are, each of at most `LONGEST_SETTING` bytes.
+    """
     try:
         parts = list(string.Formatter().parse(template))
     except ValueError as error:
@@ -36,25 +41,35 @@ def check(template: str) -> None:
         if "/" in literal or "\\" in literal:
             raise _refused(template, "a name is no path; choose the folder with --output-dir")
         if name is not None and (
-            name not in FIELDS or conversion or not _WIDTH.fullmatch(spec or "") or (spec and name not in NUMBERS)
+            (name not in FIELDS and name not in settings)
+            or conversion
+            or not _WIDTH.fullmatch(spec or "")
+            or (spec and name not in NUMBERS)
         ):
             shown = clean(f"{{{name}{f'!{conversion}' if conversion else ''}{f':{spec}' if spec else ''}}}", 40)
             allowed = ", ".join(f"{{{field}}}" for field in FIELDS)
-            raise _refused(template, f"{shown} is no field; there are {allowed}, with a width as in {{index:03}}")
-        longest += len(literal.encode(errors="replace")) + FIELDS.get(name or "", 0)
+            more = ", {row} and every setting" if settings else ""
+            raise _refused(template, f"{shown} is no field; there are {allowed}{more}, with a width as in {{index:03}}")
+        longest += len(literal.encode(errors="replace")) + (FIELDS.get(name, LONGEST_SETTING) if name else 0)
     if longest > LONGEST:
         raise _refused(template, f"its names can be {longest} bytes long; {LONGEST} are allowed")
 
 
+def fields_of(template: str) -> set[str]:
+    """The fields in a `template` that was checked."""
+    return {name for _, name, _, _ in string.Formatter().parse(template) if name}
+
+
 def tells_files_apart(template: str) -> bool:
     """Whether no two files of a run have one name."""
-    return any(name in ("seed", "index") for _, name, _, _ in string.Formatter().parse(template))
+    return not fields_of(template).isdisjoint(("seed", "index"))
 
 
 def stem(template: str, fields: Mapping[str, object]) -> str:
     """The file name, without suffix, that a `template` which was checked gives: never empty, hidden, or a path."""
     parts = [
-        literal + (file_stem(str(fields[name]), FIELDS[name]).zfill(int(spec or 0)) if name else "")
+        literal
+        + (file_stem(str(fields[name]), FIELDS.get(name, LONGEST_SETTING)).zfill(int(spec or 0)) if name else "")
         for literal, name, spec, _ in string.Formatter().parse(template)
     ]
     return file_stem("".join(parts), LONGEST)

@@ -9,7 +9,7 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -69,22 +69,19 @@ def describe_output(output: Output, form: OutputFormat) -> dict[str, Any]:
     }
 
 
-def describe_models(claim: Claim, distribution: str | None, others: Sequence[CheckpointHeader]) -> dict[str, Any]:
-    """Which checkpoints: that of `claim`, and `others` that the options draw in."""
-    return {
-        "model": describe_model(claim, distribution),
-        "other_models": [describe_checkpoint(header) for header in others],
-    }
+def describe_models(
+    claim: Claim,
+    distribution: str | None,
+    others: Sequence[CheckpointHeader],
+    describe: Callable[[CheckpointHeader], Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """Which checkpoints: that of `claim` and which plugin loads it, and `others` that the options draw in.
 
-
-def describe_model(claim: Claim, distribution: str | None) -> dict[str, Any]:
-    """Which checkpoint, byte for byte, and which plugin loaded it."""
-    return {
-        **describe_checkpoint(claim.header),
-        "loader": claim.loader.name,
-        "plugin": claim.plugin,
-        "distribution": distribution,
-    }
+    `describe` says of each which it is; None: `describe_checkpoint`.
+    """
+    each = describe or describe_checkpoint
+    loaded = {"loader": claim.loader.name, "plugin": claim.plugin, "distribution": distribution}
+    return {"model": {**each(claim.header), **loaded}, "other_models": [each(header) for header in others]}
 
 
 def describe_checkpoint(header: CheckpointHeader) -> dict[str, Any]:

@@ -1,0 +1,199 @@
+"""From the rows of a manifest to what a batch wants: each row is checked as the command line of `generate` would be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from distill import configuration, naming, registry, sidecar
+from distill.batch.manifest import Row
+from distill.batch.plan import MOST_FILES, Recipe, Wanted
+from distill.batch.problems import Problems
+from distill.checkpoint import CheckpointHeader
+from distill.cli import asking
+from distill.declarations import Declared
+from distill.errors import DistillError, RequestError
+from distill.jobs import MAX_SEED, Job
+from distill.options import Number
+from distill.output import Output
+from distill.plugins import Plugins
+from distill.registry import Claim
+from distill.text import clean
+
+NOT_IN_ROWS = ("output_dir", "overwrite", "stats", "json", "quiet")
+"""Options of `generate` that are of the whole batch, or make no sense in one."""
+MODEL = "model"
+
+
+def columns(generate: click.Command, ctx: click.Context) -> dict[str, click.Parameter]:
+    """The columns that a row may have, by name: MODEL, and the options of `generate`."""
+    [model] = [one for one in generate.get_params(ctx) if one.name == MODEL]
+    options = configuration.keys(generate, ctx)
+    return {MODEL: model, **{key: option for key, option in options.items() if option.name not in NOT_IN_ROWS}}
+
+
+class Asker:
+    """Checks rows. `values` are those that count for rows which do not say otherwise, as `ctx` has them."""
+
+    def __init__(
+        self, ctx: click.Context, generate: click.Command, plugins: Plugins, brought: Mapping[str, Declared]
+    ) -> None:
+        self._plugins, self._brought = plugins, brought
+        self._ctx = click.Context(generate, parent=ctx, info_name="generate")
+        self.columns = columns(generate, self._ctx)
+        self._settings = ("row", *(key for key, one in self.columns.items() if not one.multiple))
+        names = [str(one.name) for one in generate.get_params(self._ctx)]
+        self._values = {name: ctx.params.get(name) for name in names}
+        default = ParameterSource.DEFAULT
+        # What the batch's own command line says is weaker than what a row says.
+        self._sources = {
+            name: default if ctx.get_parameter_source(name) in (default, None) else ParameterSource.DEFAULT_MAP
+            for name in names
+        }
+        self._converted: dict[Any, Any] = {}
+        self._recipes: dict[Any, tuple[Recipe, int] | str] = {}
+        self._outputs: dict[str, Output] = {}
+        self._checkpoints: dict[Path, Mapping[str, Any]] = {}
+        self._described: dict[Any, Mapping[str, Any]] = {}
+        self._claim = cache(self._find_claim)
+
+    def name_by(self, settings: Iterable[str]) -> None:
+        """Have the names of files say these `settings`, unless they would be too long; then the row."""
+        said = "".join(f"-{name}{{{name}}}" for name in settings)
+        template = f"{{model}}{said}-{{seed}}"
+        try:
+            naming.check(template, self._settings)
+        except RequestError:
+            template = "{model}-{row}-{seed}"
+        self._values["name"] = template
+
+    def wanted(self, rows: Iterable[Row], problems: Problems) -> Iterator[Wanted]:
+        """What `rows` want; what is wrong with one is noted in `problems`. Raises `RequestError` for too many files."""
+        files = 0
+        with self._ctx.scope(cleanup=False):
+            for row in rows:
+                wanted = self._wanted(row, problems)
+                if wanted is not None:
+                    files += len(wanted.seeds)
+                    if files > MOST_FILES:
+                        raise RequestError(f"{problems.source}: more than {MOST_FILES} files. Make several batches.")
+                    yield wanted
+
+    def convert(self, column: str, value: Any) -> Any:
+        """`value`, as it is written in a row, as the option of this `column` takes it. Raises what its type does."""
+        key = column, type(value), value if isinstance(value, str | int | float) else repr(value)
+        if key not in self._converted:
+            self._converted[key] = self._convert(self.columns[column], value)
+        return self._converted[key]
+
+    def _convert(self, option: click.Parameter, value: Any) -> Any:
+        if isinstance(option, click.Option) and option.multiple:
+            return tuple(self._one(option, each) for each in (value if isinstance(value, list) else [value]))
+        return self._one(option, value)
+
+    def _one(self, option: click.Parameter, value: Any) -> Any:
+        is_flag = isinstance(option, click.Option) and option.is_flag
+        if not isinstance(value, str | int | float) or isinstance(value, bool) != (is_flag and isinstance(value, bool)):
+            raise click.BadParameter(f"{clean(value)} is neither a text nor a number.")
+        if isinstance(value, float) and isinstance(option.type, Number) and option.type.integer:
+            value = int(value) if value.is_integer() else str(value)
+        if not isinstance(value, str) and not is_flag and not isinstance(option.type, Number):
+            value = str(value)
+        return option.type.convert(value, None, self._ctx)
+
+    def _wanted(self, row: Row, problems: Problems) -> Wanted | None:
+        said: dict[str, Any] = {}
+        before = problems.count
+        for column, value in row.values.items():
+            try:
+                said[column] = self.convert(column, value)
+            except click.UsageError as error:
+                problems.add(row.line, column, error.message)
+            except DistillError as error:
+                problems.add(row.line, column, str(error))
+        if MODEL not in row.values:
+            problems.add(row.line, MODEL, "No model is named.")
+        if problems.count > before:
+            return None
+        shared = tuple(item for item in said.items() if item[0] not in ("seed", "count"))
+        found = self._recipes.get(shared)
+        if found is None:
+            found = self._recipes[shared] = self._recipe(dict(shared))
+        if isinstance(found, str):
+            problems.add(row.line, None, found)
+            return None
+        recipe, seed = found
+        count = said.get("count", self._values["count"])
+        seed = said.get("seed", seed)
+        if seed + count - 1 > MAX_SEED:
+            problems.add(row.line, "seed", f"{seed} is too large: the last file's seed would exceed {MAX_SEED}.")
+            return None
+        seeds = range(seed, seed + count)
+        if recipe.job.has_common_level:
+            recipe = Recipe.of(replace(recipe.job, seeds=seeds), recipe.fields)
+        return Wanted(recipe, seeds, row.line)
+
+    def _recipe(self, said: dict[str, Any]) -> tuple[Recipe, int] | str:
+        """The recipe of rows that say this, and the seed of those that give none; or what is wrong with them."""
+        values = self._values | {str(self.columns[key].name): value for key, value in said.items()}
+        given = {str(self.columns[key].name): ParameterSource.COMMANDLINE for key in said}
+        self._ctx._parameter_source = self._sources | given
+        try:
+            claim = self._claim(values[MODEL], values["loader"])
+            settings = asking.settings(claim, self._brought, values)
+            job = asking.job(self._plugins, claim, settings, values, ())
+            # Equal ones are one, so that a hundred thousand rows do not hold each its own.
+            output = self._outputs.setdefault(repr(job.output), job.output)
+            job = replace(job, described=self._describe(job), output=output)
+            job.check(self._settings)
+            seed = values["seed"] if values["seed"] is not None else settings.seed or 0
+            return Recipe.of(job, self._fields(job, values)), seed
+        except click.UsageError as error:
+            return error.format_message()
+        except DistillError as error:
+            return str(error)
+
+    def _find_claim(self, model: Path, loader: str | None) -> Claim:
+        return registry.claim(self._plugins, registry.identify(self._plugins, model), loader)
+
+    def _describe(self, job: Job) -> Mapping[str, Any]:
+        """What sidecars say of the checkpoints of `job`."""
+        key = job.claim.header.path, job.claim.loader.name, *(header.path for header in job.models)
+        if key not in self._described:
+            self._described[key] = sidecar.describe_models(
+                job.claim, job.distribution, job.models, self._describe_checkpoint
+            )
+        return self._described[key]
+
+    def _describe_checkpoint(self, header: CheckpointHeader) -> Mapping[str, Any]:
+        """What sidecars say of the checkpoint of `header`, each of which is read once."""
+        if header.path not in self._checkpoints:
+            self._checkpoints[header.path] = sidecar.describe_checkpoint(header)
+        return self._checkpoints[header.path]
+
+    def _fields(self, job: Job, values: Mapping[str, Any]) -> dict[str, object]:
+        """What the names of the files of `job` may hold, but for seed, index and row."""
+        wanted = naming.fields_of(job.output.name)
+        rate = job.output.sample_rate
+        if "rate" in wanted and rate is None:
+            raise RequestError("--name: {rate} is known before the model is loaded only if --sample-rate is given.")
+        known = {
+            "model": job.claim.header.name,
+            "date": naming.today(),
+            "duration": f"{job.duration:g}",
+            "loader": job.claim.loader.name,
+            "rate": rate,
+            "format": job.output.format,
+        }
+        settings = {key: _shown(values[str(one.name)]) for key, one in self.columns.items() if key in wanted}
+        return {name: value for name, value in (settings | known).items() if name in wanted}
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
