@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,8 @@ from distill.output import Output
 from distill.registry import Claim
 
 MAX_SEED = 2**63 - 1
+RATE_OF_ALL = 48000
+"""A sample rate that every format can have, in Hz."""
 
 
 @dataclass(frozen=True)
@@ -43,27 +45,28 @@ class Job:
         """Whether the level of each file depends on all of them."""
         return self.output.normalize == "batch" and self.output.gain is None
 
-    def check(self, settings: Collection[str] = ()) -> None:
-        """Raise `DistillError` for what cannot be, as far as that is told without the model.
-
-        `settings` may be in the name beside what is there always.
-        """
+    def check(self) -> None:
+        """Raise `DistillError` for what cannot be, as far as that is told without the model."""
         output = self.output
-        if output.sample_rate is not None:
-            file_format(output, output.sample_rate)
-        naming.check(output.name, settings)
+        check_output(output)
+        naming.check(output.name)
         if output.overwrite and len(self.seeds) > 1 and not naming.tells_files_apart(output.name):
             raise RequestError(
                 "--overwrite: the files of a run would overwrite each other. Put {seed} or {index} in --name."
             )
-        if output.plot:
-            from distill.audio import pictures
 
-            pictures.check()
-        if output.space is not None and output.space.mode == "binaural":
-            from distill.audio import hrtf
 
-            hrtf.load(output.space.hrtf)
+def check_output(output: Output) -> None:
+    """Raise `DistillError` where no file can be made as asked, as far as that is told without the model."""
+    file_format(output, output.sample_rate or RATE_OF_ALL)
+    if output.plot:
+        from distill.audio import pictures
+
+        pictures.check()
+    if output.space is not None and output.space.mode == "binaural":
+        from distill.audio import hrtf
+
+        hrtf.load(output.space.hrtf)
 
 
 def file_format(output: Output, sample_rate: int) -> OutputFormat:

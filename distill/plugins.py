@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -54,9 +55,9 @@ class Plugin:
     models: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
-    @property
+    @cached_property
     def distribution(self) -> str | None:
-        """The name and the version of the distribution that brought it."""
+        """The name and the version of the distribution that brought it, read once."""
         dist = None if self.point is None else self.point.dist
         return None if dist is None else f"{dist.name} {dist.version}"
 

@@ -6,6 +6,7 @@ Every filter keeps the most probable tokens, so all of them cut one list that is
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -48,7 +49,13 @@ def entropy(weights: Tensor) -> Tensor:
     return nats / math.log(2)
 
 
-def odds(logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: float = 0.0, min_p: float = 0.0) -> Odds:
+Setting = float | Tensor
+"""A number for all rows, or a column `[rows, 1]` with one for each."""
+
+
+def odds(
+    logits: Tensor, temperature: Setting = 1.0, top_k: Setting = 0, top_p: Setting = 0.0, min_p: Setting = 0.0
+) -> Odds:
     """The odds of each token after `logits [..., vocabulary]`, which are left as they are.
 
     The order and the meaning are those of the logits warpers in Hugging Face transformers: the logits are divided by
@@ -56,7 +63,7 @@ def odds(logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: float 
     most probable whose sum reaches p, the one that crosses it included (0 and 1: all; nucleus sampling, arXiv
     1904.09751); `min_p` keeps those with at least that share of the largest probability (0: all; arXiv 2407.01082).
     Each counts what the one before has left; at least one token always is. In double precision, on the CPU where a
-    device has none.
+    device has none. Rows may have settings of their own (`columns`): a row's odds are those that it has alone.
 
     Raises `NotFiniteError` where the logits are not finite.
     """
@@ -68,15 +75,40 @@ def odds(logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: float 
     ordered, tokens = logits.sort(dim=-1, descending=True, stable=True)
     ordered = ordered.double()
     weights = ((ordered - ordered[..., :1]) / temperature).exp_()
-    if 0 < top_k < logits.shape[-1]:
-        weights.masked_fill_(ordered < ordered[..., top_k - 1 : top_k], 0.0)
-    if 0.0 < top_p < 1.0:
+    if isinstance(top_k, Tensor):
+        least = ordered.gather(-1, (top_k - 1).clamp(0, logits.shape[-1] - 1))
+        weights.masked_fill_((ordered < least) & (top_k > 0), 0.0)
+    elif 0 < top_k < logits.shape[-1]:
+        weights.masked_fill_(ordered < ordered[..., int(top_k) - 1, None], 0.0)
+    if isinstance(top_p, Tensor) or 0.0 < top_p < 1.0:
         cumulative = weights.cumsum(dim=-1)
         reached = cumulative >= top_p * cumulative[..., -1:]
         weights[..., 1:].masked_fill_(reached[..., :-1], 0.0)
-    if min_p > 0.0:
+    if isinstance(min_p, Tensor) or min_p > 0.0:
         weights.masked_fill_(weights < min_p, 0.0)  # the largest is 1
     return Odds(tokens, weights)
+
+
+def columns(
+    settings: Sequence[tuple[float, int, float, float]], device: str | torch.device = "cpu"
+) -> tuple[Setting, Setting, Setting, Setting]:
+    """What `odds` takes on `device` for rows that have each their own temperature, top-k, top-p and min-p.
+
+    What none of them uses is left out. The temperature always is a column: dividing by a number has other bits on some
+    devices, and a row must not depend on the others.
+    """
+    temperatures, top_ks, top_ps, min_ps = zip(*settings, strict=True)
+    never = [p if 0.0 < p < 1.0 else math.inf for p in top_ps]
+
+    def column(values: Sequence[float], dtype: torch.dtype = torch.float64) -> Tensor:
+        return torch.tensor(values, dtype=dtype, device=device)[:, None]
+
+    return (
+        column(temperatures),
+        column(top_ks, torch.int64) if any(top_ks) else 0,
+        column(never) if any(p < math.inf for p in never) else 0.0,
+        column(min_ps) if any(min_ps) else 0.0,
+    )
 
 
 def filter_logits(

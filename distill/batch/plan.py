@@ -7,9 +7,8 @@ taken up again comes to the same names, whatever is finished by then.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from itertools import groupby
 from typing import Any
 
@@ -26,38 +25,38 @@ ROWS = 8
 UNITS_A_WORKER = 4
 """So many units at least for each worker, so that none waits long for the last."""
 
-_NOT_ASKED = ("directory", "overwrite", "gain")
-"""Fields of `Output` that say nothing of what is in a file."""
+_OF_FILES = [one.name for one in fields(Output) if one.name not in ("directory", "name", "overwrite", "gain")]
+"""The fields of `Output` that say what a file is to be."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Recipe:
-    """What the files of a row share: a `job` without seeds, and what its name is made of but for seed and index.
+    """What the files of a row share: a `job` without seeds, and their `name`, a template, with the `fields` in it.
 
-    `digest` says all of that in 32 hexadecimal digits.
+    The name of the job's own output is none. `digest` says all that is asked for in 32 hexadecimal digits.
     """
 
     job: Job
+    name: str
     fields: Mapping[str, object]
     digest: str
 
     @classmethod
-    def of(cls, job: Job, name_fields: Mapping[str, object]) -> Recipe:
+    def of(cls, job: Job, name: str, fields: Mapping[str, object]) -> Recipe:
         """The recipe of `job`, whose `described` says which checkpoints it is of."""
         assert job.described is not None, "a batch knows its checkpoints"
-        output = {one.name: getattr(job.output, one.name) for one in fields(Output) if one.name not in _NOT_ASKED}
-        output["space"] = None if job.output.space is None else asdict(job.output.space)
-        asked = {
-            "models": [one["sha256"] for one in (job.described["model"], *job.described["other_models"])],
-            "loader": job.claim.loader.name,
-            "options": dict(job.options),
-            "duration": job.duration,
-            "precision": job.precision,
-            "output": output,
-            "seeds": [job.seeds[0], len(job.seeds)] if job.has_common_level else None,
-        }
-        text = json.dumps(asked, sort_keys=True, default=str)
-        return cls(job, name_fields, hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32])
+        asked = (
+            [one["sha256"] for one in (job.described["model"], *job.described["other_models"])],
+            job.claim.loader.name,
+            sorted(job.options.items()),
+            job.duration,
+            job.precision,
+            name,
+            [getattr(job.output, field) for field in _OF_FILES],
+            (job.seeds[0], len(job.seeds)) if job.has_common_level and job.seeds else None,
+        )
+        text = repr(asked)  # of plain values, whose representation is the same everywhere
+        return cls(job, name, fields, hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32])
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -98,9 +97,8 @@ def files(wanted: Iterable[Wanted]) -> Iterator[File]:
     known: set[str] = set()
     for row in wanted:
         recipe = row.recipe
-        template = recipe.job.output.name
         for index, seed in enumerate(row.seeds):
-            stem = naming.stem(template, {**recipe.fields, "row": row.line, "seed": seed, "index": index + 1})
+            stem = naming.stem(recipe.name, {**recipe.fields, "row": row.line, "seed": seed, "index": index + 1})
             file = File(recipe, seed, stem, row.line)
             if file.key not in known:
                 known.add(file.key)

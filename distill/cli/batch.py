@@ -207,8 +207,9 @@ def _manifest(asker: Asker, source: str, problems: Problems) -> Iterator[Iterato
     """The rows of the manifest that `source` names."""
     repeatable = {name for name, one in asker.columns.items() if one.multiple}
     if source == manifest.STDIN:
-        stream = click.get_binary_stream("stdin")
-        text = (line.decode("utf-8", "surrogateescape") for line in stream)
+        if sys.stdin is None:
+            raise RequestError("stdin is closed; there is no manifest to read.")
+        text = (line.decode("utf-8", "surrogateescape") for line in sys.stdin.buffer)
         yield manifest.read(text, "", asker.columns, repeatable, problems)
         return
     path = Path(paths.expand(source))

@@ -112,7 +112,8 @@ def _generate_to(results: TextIO | None, plugins: Plugins, brought: dict[str, De
         claim = registry.claim(plugins, registry.identify(plugins, model), loader)
     finally:
         warn_of_problems(plugins)
-    settings = asking.settings(claim, brought, values)
+    understood = asking.Understood.by(claim.plugin, brought)
+    settings = asking.settings(claim, understood, values, click.get_current_context().get_parameter_source)
     first = seed
     if first is None:
         first = secrets.randbelow(2**32) if settings.seed is None else settings.seed
@@ -122,7 +123,7 @@ def _generate_to(results: TextIO | None, plugins: Plugins, brought: dict[str, De
     if to_stdout:
         output.check_stdout(values | {"json": json}, results is not None and results.isatty())
         json = values["plot"] = False
-    job = asking.job(plugins, claim, settings, values, seeds)
+    job = asking.job(plugins, claim, settings, values, output.output(values), seeds)
     with startup.importing():
         import torch  # noqa: F401 - by what is imported next and by the model
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -16,12 +16,12 @@ from distill.batch.manifest import Row
 from distill.batch.plan import MOST_FILES, Recipe, Wanted
 from distill.batch.problems import Problems
 from distill.checkpoint import CheckpointHeader
-from distill.cli import asking
+from distill.cli import asking, output
 from distill.declarations import Declared
 from distill.errors import DistillError, RequestError
-from distill.jobs import MAX_SEED, Job
+from distill.jobs import MAX_SEED, Job, check_output
 from distill.options import Number
-from distill.output import Output
+from distill.output import NAME, Output
 from distill.plugins import Plugins
 from distill.registry import Claim
 from distill.text import clean
@@ -44,7 +44,7 @@ class Asker:
     def __init__(
         self, ctx: click.Context, generate: click.Command, plugins: Plugins, brought: Mapping[str, Declared]
     ) -> None:
-        self._plugins, self._brought = plugins, brought
+        self._plugins = plugins
         self._ctx = click.Context(generate, parent=ctx, info_name="generate")
         self.columns = columns(generate, self._ctx)
         self._settings = ("row", *(key for key, one in self.columns.items() if not one.multiple))
@@ -58,10 +58,13 @@ class Asker:
         }
         self._converted: dict[Any, Any] = {}
         self._recipes: dict[Any, tuple[Recipe, int] | str] = {}
-        self._outputs: dict[str, Output] = {}
+        self._outputs: dict[Any, Output] = {}
         self._checkpoints: dict[Path, Mapping[str, Any]] = {}
         self._described: dict[Any, Mapping[str, Any]] = {}
         self._claim = cache(self._find_claim)
+        self._understood = cache(lambda plugin: asking.Understood.by(plugin, brought))
+        self._today = naming.today()
+        self._of_files = {str(one.name) for one in output.parameters()} - {"name"}
 
     def name_by(self, settings: Iterable[str]) -> None:
         """Have the names of files say these `settings`, unless they would be too long; then the row."""
@@ -87,9 +90,12 @@ class Asker:
 
     def convert(self, column: str, value: Any) -> Any:
         """`value`, as it is written in a row, as the option of this `column` takes it. Raises what its type does."""
+        option = self.columns[column]
+        if isinstance(value, str) and isinstance(option.type, Number) and not option.multiple:
+            return option.type.convert(value, None, self._ctx)
         key = column, type(value), value if isinstance(value, str | int | float) else repr(value)
         if key not in self._converted:
-            self._converted[key] = self._convert(self.columns[column], value)
+            self._converted[key] = self._convert(option, value)
         return self._converted[key]
 
     def _convert(self, option: click.Parameter, value: Any) -> Any:
@@ -136,39 +142,48 @@ class Asker:
             return None
         seeds = range(seed, seed + count)
         if recipe.job.has_common_level:
-            recipe = Recipe.of(replace(recipe.job, seeds=seeds), recipe.fields)
+            recipe = Recipe.of(replace(recipe.job, seeds=seeds), recipe.name, recipe.fields)
         return Wanted(recipe, seeds, row.line)
 
     def _recipe(self, said: dict[str, Any]) -> tuple[Recipe, int] | str:
         """The recipe of rows that say this, and the seed of those that give none; or what is wrong with them."""
-        values = self._values | {str(self.columns[key].name): value for key, value in said.items()}
-        given = {str(self.columns[key].name): ParameterSource.COMMANDLINE for key in said}
-        self._ctx._parameter_source = self._sources | given
+        named = {str(self.columns[key].name): value for key, value in said.items()}
+        values = self._values | named
+        sources = self._sources | dict.fromkeys(named, ParameterSource.COMMANDLINE)
+        self._ctx._parameter_source = sources  # one by one takes a third of the time
         try:
             claim = self._claim(values[MODEL], values["loader"])
-            settings = asking.settings(claim, self._brought, values)
-            job = asking.job(self._plugins, claim, settings, values, ())
-            # Equal ones are one, so that a hundred thousand rows do not hold each its own.
-            output = self._outputs.setdefault(repr(job.output), job.output)
-            job = replace(job, described=self._describe(job), output=output)
-            job.check(self._settings)
+            settings = asking.settings(claim, self._understood(claim.plugin), values, sources.get)
+            described = self._describe(claim, settings.models)
+            asked = self._output(named, values)
+            naming.check(values["name"], self._settings)
+            job = asking.job(self._plugins, claim, settings, values, asked, (), described)
             seed = values["seed"] if values["seed"] is not None else settings.seed or 0
-            return Recipe.of(job, self._fields(job, values)), seed
+            return Recipe.of(job, values["name"], self._fields(job, values)), seed
         except click.UsageError as error:
             return error.format_message()
         except DistillError as error:
             return str(error)
 
+    def _output(self, named: Mapping[str, Any], values: Mapping[str, Any]) -> Output:
+        """What the files are to be made into, but for their names: one for all rows that say the same of it."""
+        key = tuple((name, value) for name, value in named.items() if name in self._of_files)
+        found = self._outputs.get(key)
+        if found is None:
+            found = output.output({**values, "name": NAME, "output_dir": "."})
+            check_output(found)
+            self._outputs[key] = found
+        return found
+
     def _find_claim(self, model: Path, loader: str | None) -> Claim:
         return registry.claim(self._plugins, registry.identify(self._plugins, model), loader)
 
-    def _describe(self, job: Job) -> Mapping[str, Any]:
-        """What sidecars say of the checkpoints of `job`."""
-        key = job.claim.header.path, job.claim.loader.name, *(header.path for header in job.models)
+    def _describe(self, claim: Claim, others: Sequence[CheckpointHeader]) -> Mapping[str, Any]:
+        """What sidecars say of the checkpoint of `claim`, and of `others` that are drawn in."""
+        key = claim.header.path, claim.loader.name, *(header.path for header in others)
         if key not in self._described:
-            self._described[key] = sidecar.describe_models(
-                job.claim, job.distribution, job.models, self._describe_checkpoint
-            )
+            distribution = self._plugins.distribution(claim.plugin)
+            self._described[key] = sidecar.describe_models(claim, distribution, others, self._describe_checkpoint)
         return self._described[key]
 
     def _describe_checkpoint(self, header: CheckpointHeader) -> Mapping[str, Any]:
@@ -178,21 +193,22 @@ class Asker:
         return self._checkpoints[header.path]
 
     def _fields(self, job: Job, values: Mapping[str, Any]) -> dict[str, object]:
-        """What the names of the files of `job` may hold, but for seed, index and row."""
-        wanted = naming.fields_of(job.output.name)
-        rate = job.output.sample_rate
-        if "rate" in wanted and rate is None:
-            raise RequestError("--name: {rate} is known before the model is loaded only if --sample-rate is given.")
-        known = {
-            "model": job.claim.header.name,
-            "date": naming.today(),
-            "duration": f"{job.duration:g}",
-            "loader": job.claim.loader.name,
-            "rate": rate,
-            "format": job.output.format,
-        }
-        settings = {key: _shown(values[str(one.name)]) for key, one in self.columns.items() if key in wanted}
-        return {name: value for name, value in (settings | known).items() if name in wanted}
+        """What the names of the files of `job` hold, but for seed, index and row."""
+        found: dict[str, object] = {}
+        for name in naming.fields_of(values["name"]):
+            if name == "rate" and job.output.sample_rate is None:
+                raise RequestError("--name: {rate} is not known before the model is loaded, without --sample-rate.")
+            if name == "model":
+                found[name] = job.claim.header.name
+            elif name == "loader":
+                found[name] = job.claim.loader.name
+            elif name == "date":
+                found[name] = self._today
+            elif name == "rate":
+                found[name] = job.output.sample_rate
+            elif name not in ("seed", "index", "row"):
+                found[name] = _shown(values[str(self.columns[name].name)])
+        return found
 
 
 def _shown(value: Any) -> str:

@@ -62,13 +62,13 @@ class CodecModel(GenerativeModel):
         while held := held or list(islice(waiting, 1)):
             first = held[0]
             held += islice(waiting, min(ROWS, batch_size or ROWS) - len(held))
-            # Files asked for alike are sampled together, and all in order.
-            alike = list(takewhile(lambda one: one.options == first.options, held))  # noqa: B023 - used at once
+            # Files that go on from one prompt are sampled together, and all in order.
+            alike = list(takewhile(lambda one: _prompt(one) == _prompt(first), held))  # noqa: B023 - used at once
             held = held[len(alike) :]
             yield from self._generations(alike)
 
     def _generations(self, requests: list[GenerationRequest]) -> Iterator[Generation]:
-        """The files for `requests`, which have the same options."""
+        """The files for `requests`, which have the same prompt."""
         options = requests[0].options
         with single_threaded():
             prompt = self._prompt(options.get("prompt"), options.get("prompt_sha256"))
@@ -80,8 +80,8 @@ class CodecModel(GenerativeModel):
                     f"--duration: the file would hold nothing but the prompt, {seconds:.1f} s of it. Give a longer "
                     "--duration or fewer --prompt-seconds."
                 )
-        rows = [Row(one.seed, self._frames(one) - len(kept)) for one in requests]
-        group = Group(self._prior, self._index, _settings(options), rows, prompt)
+        rows = [Row(one.seed, self._frames(one) - len(kept), _settings(one.options)) for one in requests]
+        group = Group(self._prior, self._index, rows, prompt)
         for request, row in zip(requests, rows, strict=True):
             yield Generation(self._chunks(request, group, row, kept), partial(self._statistics, group, row, len(kept)))
 
@@ -133,6 +133,11 @@ class CodecModel(GenerativeModel):
         if not codes:
             raise RequestError(f"--prompt: {clean(path, 200)} is empty.")
         return np.concatenate(codes)
+
+
+def _prompt(request: GenerationRequest) -> tuple[Any, ...]:
+    """What the options say of the prompt."""
+    return tuple(request.options.get(name) for name in ("prompt", "prompt_sha256", "prompt_seconds"))
 
 
 def _settings(options: Mapping[str, Any]) -> Settings:

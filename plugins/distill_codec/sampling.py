@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from distill.devices import single_threaded
-from distill.sampling import odds
+from distill.sampling import columns, odds
 from distill.seeding import stream
 from distill_codec.novelty import COMPARED, Copies, NoveltyIndex
 from distill_codec.prior import Frame, Prior, Stream
@@ -56,31 +56,37 @@ class Settings:
 
 @dataclass(eq=False)
 class Row:
-    """One file: its `seed`, how many `frames` it needs, and those `sampled` that are not taken yet."""
+    """One file: its `seed`, how many `frames` it needs, drawn how, and those `sampled` that are not taken yet."""
 
     seed: int
     frames: int
+    settings: Settings
     sampled: deque[NDArray[np.int16 | np.int32]] = field(default_factory=deque)
     count: int = 0
 
 
 class Group:
-    """Up to `ROWS` files sampled in step, after a `prompt [frames, num_quantizers]`, which may be empty.
+    """Up to `ROWS` files sampled in step, each by its own settings, after one `prompt [frames, num_quantizers]`.
+
+    The prompt may be empty.
 
     Several threads may take from it. Memory grows with what is sampled and not taken, 600 bytes a second of each file.
     """
 
-    def __init__(
-        self, prior: Prior, index: NoveltyIndex, settings: Settings, rows: Sequence[Row], prompt: NDArray[np.int64]
-    ) -> None:
-        self._prior, self._settings, self._rows = prior, settings, rows
+    def __init__(self, prior: Prior, index: NoveltyIndex, rows: Sequence[Row], prompt: NDArray[np.int64]) -> None:
+        self._prior, self._rows = prior, rows
+        settings = [row.settings for row in rows]
+        settings += [settings[0]] * (ROWS - len(settings))
+        self._odds = columns([(one.temperature, one.top_k, one.top_p, one.min_p) for one in settings])
+        self._pulls = torch.tensor([one.pull for one in settings])[:, None]
+        self._pulled = bool(self._pulls.any())
         self._prompt = prompt
         self._stream = Stream(prior, ROWS)
         self._copies = Copies(index, ROWS)
         self._device = prior.start.device
         self._starts = torch.ones(ROWS, dtype=torch.bool, device=self._device)
         self._before = torch.zeros(ROWS, prior.quantizers, dtype=torch.int64, device=self._device)
-        self._variation = torch.full((ROWS,), settings.variation, device=self._device)
+        self._variation = torch.tensor([one.variation for one in settings], device=self._device)
         self._pieces = 0
         self._lock = Lock()
 
@@ -134,17 +140,17 @@ class Group:
 
     def _step(self, uniforms: Tensor) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """A frame `[rows, num_quantizers]` for every row, or the end of a recording in its place: which rows ended."""
-        prior, settings = self._prior, self._settings
+        prior = self._prior
         frame = self._frame()
         codes = torch.zeros_like(self._before)
         for number in range(prior.quantizers):
             logits = frame.logits().double().cpu()
             if number == 0:
                 logits[:, prior.end].masked_fill_(self._starts.cpu(), -1e9)  # nothing ends where it starts
-            if settings.pull and number < COMPARED:
+            if self._pulled and number < COMPARED:
                 reach = self._copies.reach(number, codes[:, :number].cpu().numpy(), prior.end)
-                logits[:, : prior.end] += settings.pull * torch.from_numpy(reach)
-            allowed = odds(logits, settings.temperature, settings.top_k, settings.top_p, settings.min_p)
+                logits[:, : prior.end] += self._pulls * torch.from_numpy(reach)
+            allowed = odds(logits, *self._odds)
             codes[:, number] = allowed.draw(uniforms[:, number]).to(self._device)
             frame.add(codes[:, number])
         ended = codes[:, 0] == prior.end

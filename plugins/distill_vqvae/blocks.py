@@ -7,7 +7,7 @@ not depend on how many others are made with it. Rows that are left over are samp
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Condition
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from distill.devices import is_out_of_memory, single_threaded
 from distill.errors import DistillError, DistillWarning
-from distill.sampling import Odds, candidates, entropy, odds
+from distill.sampling import Odds, candidates, columns, entropy, odds
 from distill_vqvae.prior import Prior
 
 ROWS = 32
@@ -73,9 +73,11 @@ class FirstCode(NamedTuple):
             return cls.uniform(len(uses))
         return cls(codes, uses[codes].float().log(), filtered=True)
 
-    def odds(self, rows: int, settings: Settings) -> Odds:
-        """The odds in each of `rows`."""
-        found = odds(self.logits.expand(rows, -1), *(settings if self.filtered else Settings()))
+    def odds(self, settings: Sequence[Settings]) -> Odds:
+        """The odds in each row, of which each has its own of `settings`."""
+        rows = len(settings)
+        each = settings if self.filtered else [Settings()] * rows
+        found = odds(self.logits.expand(rows, -1), *columns(each, self.logits.device))
         return Odds(self.codes[found.tokens], found.weights)
 
     def to(self, device: str) -> FirstCode:
@@ -91,11 +93,13 @@ class Row(NamedTuple):
 
 
 def sample_block(
-    prior: Prior, first: FirstCode, uniforms: Tensor, settings: Settings, check: Callable[[], object] = lambda: None
-) -> list[Row]:
+    prior: Prior, first: FirstCode, uniforms: Tensor, settings: Sequence[Settings],
+    check: Callable[[], object] = lambda: None,
+) -> list[Row]:  # fmt: skip
     """A chunk for each row of `uniforms float64 [rows, length]` in [0, 1), drawn from that row alone.
 
-    `check` is called before each draw; what it raises ends the sampling. Raises `NotFiniteError` for a damaged prior.
+    Each row has its own of `settings`. `check` is called before each draw; what it raises ends the sampling.
+    Raises `NotFiniteError` for a damaged prior.
     """
     rows, length = uniforms.shape
     device = "cpu" if prior.device == "mps" else prior.device  # which has no double precision to draw with
@@ -105,14 +109,15 @@ def sample_block(
         cache = prior.new_cache(rows)
         tokens = torch.empty(length, rows, dtype=torch.int64, device=device)
         drawn: list[Tensor] = []  # the weights of the last draws, whose figures are quicker to tell together
+        each = columns(settings, device)
         sums = torch.zeros(2, rows, dtype=torch.float64, device=device)
         for t in range(length):
             check()
             if t == 0:
-                allowed = first.odds(rows, settings)
+                allowed = first.odds(settings)
             else:
                 last = tokens[t - 1, :, None].to(prior.device)
-                allowed = odds(prior(last, t - 1, cache)[:, 0].to(device), *settings)
+                allowed = odds(prior(last, t - 1, cache)[:, 0].to(device), *each)
             tokens[t] = allowed.draw(uniforms[t])
             drawn.append(allowed.weights)
             if len(drawn) == TOLD_TOGETHER or t in (0, length - 1):  # the first may be of fewer codes

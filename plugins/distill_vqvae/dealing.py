@@ -135,11 +135,11 @@ class Dealer(Iterator[FileCodes]):
                 if not self._not_planned and not self._ask():
                     return []
                 file = self._not_planned[0]
-            alike = file.asked.prior, file.asked.settings
-            rows = rows_of(file.asked.prior)
+            prior = file.asked.prior
+            rows = rows_of(prior)
             size = min(rows, self._batch_size or rows)
             block: Block = []
-            while len(block) < size and (file.asked.prior, file.asked.settings) == alike:
+            while len(block) < size and file.asked.prior is prior:
                 chunk = file.planned
                 block.append((file, chunk))
                 file.planned += 1
@@ -210,8 +210,10 @@ class Dealer(Iterator[FileCodes]):
 
     def _sample(self, block: Block) -> list[Row]:
         """The rows of `block`, and of what is left over."""
-        prior, settings = block[0][0].asked.prior, block[0][0].asked.settings
+        prior = block[0][0].asked.prior
         rows = rows_of(prior)
+        settings = [file.asked.settings for file, _ in block]
+        settings += [settings[0]] * (rows - len(settings))
         uniforms = np.zeros((rows, prior.length))
         for row, (file, chunk) in enumerate(block):
             uniforms[row] = stream(file.asked.request.seed, "tokens", chunk).random(prior.length)

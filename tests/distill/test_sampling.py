@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from distill.errors import NotFiniteError
-from distill.sampling import Odds, candidates, entropy, filter_logits, odds, sample
+from distill.sampling import Odds, candidates, columns, entropy, filter_logits, odds, sample
 
 LOGITS = torch.tensor([[2.0, 1.0, 0.0, -1.0, 1.0]])
 
@@ -218,3 +219,23 @@ def test_a_row_does_not_depend_on_its_neighbours() -> None:
         alone, of_one = drawn(slice(row, row + 1))
         assert torch.equal(alone[0], together[row])
         assert torch.equal(entropy(of_one.weights)[0], entropy(of_all.weights)[row])
+
+
+def test_rows_with_settings_of_their_own_have_the_odds_that_they_have_alone() -> None:
+    rng = np.random.default_rng(5)
+    logits = torch.from_numpy(rng.normal(0, 3, (60, 50)).astype(np.float32))
+    logits[:, 10:14] = 1.5  # ties
+    each = [
+        (
+            float(rng.choice([0.1, 0.7, 1.0, 2.0])),
+            int(rng.choice([0, 1, 7, 12, 49, 50, 90])),
+            float(rng.choice([0.0, 0.3, 0.95, 1.0])),
+            float(rng.choice([0.0, 0.05, 1.0])),
+        )
+        for _ in logits
+    ]
+    together = odds(logits, *columns(each))
+    for row, settings_ in enumerate(each):
+        alone = odds(logits[row : row + 1], *settings_)
+        assert torch.equal(together.tokens[row], alone.tokens[0])
+        assert torch.equal(together.weights[row], alone.weights[0]), settings_

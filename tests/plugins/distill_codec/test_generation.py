@@ -54,13 +54,16 @@ def prior_of(contents: dict[str, Any]) -> Prior:
     return Prior.load(contents["prior_state_dict"], contents["prior_config"], codebooks)
 
 
-def group(rows: list[Row], settings: Settings | None = None, prompt: NDArray[np.int64] | None = None,
-          contents: dict[str, Any] | None = None) -> Group:  # fmt: skip
+def row_of(seed: int, frames: int, settings: Settings = Settings()) -> Row:  # noqa: B008 - it cannot be changed
+    return Row(seed, frames, settings)
+
+
+def group(rows: list[Row], prompt: NDArray[np.int64] | None = None, contents: dict[str, Any] | None = None) -> Group:
     contents = contents or codec_prior_contents()
     prior = padded(prior_of(contents))
     index = NoveltyIndex.from_config(contents["novelty_index"])
     nothing = np.zeros((0, SMALL_CODEC.num_quantizers), np.int64)
-    return Group(prior, index, settings or Settings(), rows, nothing if prompt is None else prompt)
+    return Group(prior, index, rows, nothing if prompt is None else prompt)
 
 
 def codes(made: Group, row: Row) -> NDArray[np.int64]:
@@ -95,8 +98,8 @@ def test_a_longer_file_begins_as_a_shorter_one_and_has_no_seams(model: CodecMode
     context = SMALL_CODEC.decoder_context * LENGTH
     short, long = whole(model, request(frames=400)), whole(model, request(frames=700))
     np.testing.assert_allclose(long[:, : short.shape[1] - context], short[:, :-context], atol=1e-4)
-    row = Row(1, 700)
-    drawn = codes(group([row], Settings(top_p=0.9)), row)
+    row = row_of(1, 700, Settings(top_p=0.9))
+    drawn = codes(group([row]), row)
     contents = codec_prior_contents()
     codec = Codec.load(contents["model_state_dict"], contents["codec_config"])
     with torch.inference_mode():
@@ -116,7 +119,7 @@ def test_where_a_recording_ends_another_starts_and_no_frame_is_lost() -> None:
     """A prior that ends after every frame gives as many frames, all of them codes, in twice as many steps."""
     contents = codec_prior_contents()
     contents["prior_state_dict"]["levels.0.head.bias"][-1] = 50.0
-    row = Row(1, 3 * PIECE)
+    row = row_of(1, 3 * PIECE)
     made = group([row], contents=contents)
     found = codes(made, row)
     assert made._pieces == 2 * 3
@@ -125,19 +128,32 @@ def test_where_a_recording_ends_another_starts_and_no_frame_is_lost() -> None:
 
 
 def test_filters_work_at_every_level() -> None:
-    rows = [Row(seed, 60) for seed in range(ROWS)]
-    greedy = group(rows, Settings(top_k=1))
+    rows = [row_of(seed, 60, Settings(top_k=1)) for seed in range(ROWS)]
+    greedy = group(rows)
     drawn = [codes(greedy, row) for row in rows]
     for other in drawn[1:]:
         np.testing.assert_array_equal(other, drawn[0])
-    rows = [Row(1, 60)]
-    np.testing.assert_array_equal(codes(group(rows, Settings(min_p=1.0)), rows[0]), drawn[0])
+    rows = [row_of(1, 60, Settings(min_p=1.0))]
+    np.testing.assert_array_equal(codes(group(rows), rows[0]), drawn[0])
+
+
+def test_each_row_is_drawn_by_its_own_settings_as_if_it_were_alone() -> None:
+    each = [
+        Settings(), Settings(temperature=0.7), Settings(top_k=3), Settings(top_p=0.8), Settings(min_p=0.2),
+        Settings(novelty=0.1), Settings(novelty=0.9), Settings(1.3, 5, 0.9, 0.05, 0.3),
+    ]  # fmt: skip
+    contents = knowing([codes(group([row := row_of(99, 200)]), row)])
+    rows = [row_of(seed, 80, settings) for seed, settings in enumerate(each)]
+    together = group(rows, contents=contents)
+    for row in rows:
+        alone = row_of(row.seed, 80, row.settings)
+        np.testing.assert_array_equal(codes(together, row), codes(group([alone], contents=contents), alone))
 
 
 def test_a_prior_that_is_not_finite_is_refused() -> None:
     contents = codec_prior_contents()
     contents["prior_state_dict"]["norm.weight"][3] = float("nan")
-    row = Row(1, 5)
+    row = row_of(1, 5)
     with pytest.raises(NotFiniteError):
         group([row], contents=contents).take(row)
 
@@ -149,12 +165,12 @@ def knowing(recordings: list[NDArray[np.int64]]) -> dict[str, Any]:
 
 def test_novelty_moves_from_recombination_to_invention() -> None:
     """The longest run that stands in recordings which the prior itself would make falls from 0 to 1."""
-    row = Row(99, 600)
+    row = row_of(99, 600)
     contents = knowing([codes(group([row]), row)])
     longest = []
     for novelty in (0.0, 0.25, 0.5, 0.75, 1.0):
-        rows = [Row(seed, 200) for seed in range(ROWS)]
-        made = group(rows, Settings(novelty=novelty), contents=contents)
+        rows = [row_of(seed, 200, Settings(novelty=novelty)) for seed in range(ROWS)]
+        made = group(rows, contents=contents)
         for row in rows:
             codes(made, row)
         longest.append(np.mean([made.longest_copy(row) for row in rows]))
@@ -164,8 +180,8 @@ def test_novelty_moves_from_recombination_to_invention() -> None:
 
 def test_the_longest_copy_is_told_in_seconds_and_as_a_share(cli: Cli, tmp_path: Path) -> None:
     """Of a file that was made before, all of it; by --stats, in the sidecar and in --json."""
-    row = Row(7, 94)
-    drawn = codes(group([row], Settings(top_p=0.9)), row)
+    row = row_of(7, 94, Settings(top_p=0.9))
+    drawn = codes(group([row]), row)
     path = save(knowing([drawn]), tmp_path / "again.distill")
     result = cli("generate", path, "-s", 7, "-d", 2, "--json", "--stats")
     assert result.code == 0, result.err
@@ -255,9 +271,9 @@ def test_a_replay_refuses_another_prompt(cli: Cli, file: Path, prompt: Path, tmp
 
 def test_no_share_is_over_one_where_a_run_began_in_the_prompt(model: CodecModel, prompt: Path) -> None:
     heard = np.concatenate(list(model._tokenizer.encode([sound(2.0)])))
-    following = group([row := Row(1, 30)], prompt=heard, settings=Settings(top_p=0.9))
+    following = group([row := row_of(1, 30, Settings(top_p=0.9))], prompt=heard)
     path = np.concatenate([heard, codes(following, row)])
-    known = group([row := Row(1, 30)], prompt=heard, settings=Settings(top_p=0.9), contents=knowing([path]))
+    known = group([row := row_of(1, 30, Settings(top_p=0.9))], prompt=heard, contents=knowing([path]))
     codes(known, row)
     assert known.longest_copy(row) > 30
     model = CodecModel(codec(), prior_of(knowing([path])), NoveltyIndex.of([path]), "cpu")

@@ -40,7 +40,7 @@ def uniforms(rows: int, prior: Prior) -> torch.Tensor:
 
 def test_codes_are_drawn_from_what_the_whole_prefix_gives(wide_model: VqvaeModel) -> None:
     prior, given = wide_model.prior, uniforms(4, wide_model.prior)
-    codes = torch.stack([row.codes for row in sample_block(prior, wide_model.first, given, SETTINGS)])
+    codes = torch.stack([row.codes for row in sample_block(prior, wide_model.first, given, [SETTINGS] * 4)])
     for position in (1, 2, prior.length // 2, prior.length - 1):
         logits = prior(codes[:, :position], 0, prior.new_cache(4))[:, -1]
         assert torch.equal(odds(logits, *SETTINGS).draw(given[:, position]), codes[:, position])
@@ -48,10 +48,10 @@ def test_codes_are_drawn_from_what_the_whole_prefix_gives(wide_model: VqvaeModel
 
 def test_candidates_and_entropy_are_summed_over_the_draws(wide_model: VqvaeModel) -> None:
     prior, given = wide_model.prior, uniforms(4, wide_model.prior)
-    rows = sample_block(prior, wide_model.first, given, SETTINGS)
+    rows = sample_block(prior, wide_model.first, given, [SETTINGS] * 4)
     codes = torch.stack([row.codes for row in rows])
     after = odds(prior(codes, 0, prior.new_cache(4))[:, :-1], *SETTINGS)
-    first = wide_model.first.odds(4, SETTINGS)
+    first = wide_model.first.odds([SETTINGS] * 4)
     for i, row in enumerate(rows):
         assert row.candidates == pytest.approx(
             int(candidates(after.weights[i]).sum() + candidates(first.weights[i])), rel=0.01
@@ -62,7 +62,7 @@ def test_candidates_and_entropy_are_summed_over_the_draws(wide_model: VqvaeModel
 
 
 def test_without_filters_all_codes_are_candidates(model: VqvaeModel) -> None:
-    [row] = sample_block(model.prior, model.first, uniforms(1, model.prior), Settings())
+    [row] = sample_block(model.prior, model.first, uniforms(1, model.prior), [Settings()])
     assert row.candidates == model.prior.length * model.prior.vocabulary
 
 
@@ -70,7 +70,7 @@ def first_codes(first: FirstCode, prior: Prior, settings: Settings, draws: int) 
     """The first codes drawn for as many uniforms, evenly spaced."""
     given = torch.zeros(draws, prior.length, dtype=torch.float64)
     given[:, 0] = (torch.arange(draws) + 0.5) / draws
-    return [int(row.codes[0]) for row in sample_block(prior, first, given, settings)]
+    return [int(row.codes[0]) for row in sample_block(prior, first, given, [settings] * draws)]
 
 
 def test_the_first_code_is_uniform_where_the_file_does_not_say_how_codes_were_used(model: VqvaeModel) -> None:
@@ -135,7 +135,7 @@ def test_a_prior_whose_logits_are_not_finite_is_refused(tmp_path_factory: pytest
     assert load_contents(header)
     damaged = VqvaeModel.load(header, "cpu")
     with pytest.raises(NotFiniteError, match="logits"):
-        sample_block(damaged.prior, damaged.first, uniforms(1, damaged.prior), SETTINGS)
+        sample_block(damaged.prior, damaged.first, uniforms(1, damaged.prior), [SETTINGS])
 
 
 def test_a_block_has_fewer_rows_where_a_prior_is_large_whatever_the_memory(model: VqvaeModel) -> None:

@@ -108,13 +108,14 @@ def test_files_asked_in_any_order_and_from_several_threads_get_their_own(model: 
     assert all(torch.equal(found[i], expected[i]) for i in range(len(files)))
 
 
-def test_blocks_are_filled_across_files_but_not_across_settings(
+def test_blocks_are_filled_across_files_each_row_with_the_settings_of_its_own(
     model: VqvaeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    blocks: list[tuple[int, Settings]] = []
+    blocks: list[list[Settings]] = []
 
-    def sampling(prior: object, first: object, uniforms: Tensor, settings: Settings, check: object) -> list[Row]:
-        blocks.append((int((uniforms.sum(dim=1) > 0).sum()), settings))
+    def sampling(prior: object, first: object, uniforms: Tensor, settings: list[Settings], check: object) -> list[Row]:
+        blocks.append(settings[: int((uniforms.sum(dim=1) > 0).sum())])
+        assert len(settings) == len(uniforms)
         return [Row(torch.zeros(1), 0.0, 0.0)] * len(uniforms)
 
     monkeypatch.setattr(dealing, "sample_block", sampling)
@@ -122,7 +123,14 @@ def test_blocks_are_filled_across_files_but_not_across_settings(
     files = [asked(model, 1, 11), asked(model, 2, 11), asked(model, 3, 11), asked(model, 4, 2, other)]
     for file in Dealer(files, model.first, None, 1):
         list(file)
-    assert blocks == [(32, SETTINGS), (1, SETTINGS), (2, other)]
+    assert blocks == [[SETTINGS] * 32, [SETTINGS, other, other]]
+
+
+def test_a_file_among_others_of_other_settings_is_the_file_it_is_alone(model: VqvaeModel) -> None:
+    each = [SETTINGS, Settings(), Settings(0.5), Settings(top_k=3), Settings(min_p=0.2), Settings(1.5, 9, 0.8, 0.01)]
+    files = [asked(model, seed, 3, settings) for seed, settings in enumerate(each)]
+    for together, alone in zip(dealt(model, files), files, strict=True):
+        assert torch.equal(together, dealt(model, [alone])[0])
 
 
 def test_a_long_file_is_not_sampled_for_the_sake_of_the_next(model: VqvaeModel) -> None:
@@ -238,7 +246,7 @@ def test_sampling_asks_before_each_draw_whether_to_go_on(model: VqvaeModel) -> N
             raise UnwantedError
 
     with pytest.raises(UnwantedError):
-        sample_block(model.prior, model.first, torch.zeros(4, model.prior.length).double(), SETTINGS, check)
+        sample_block(model.prior, model.first, torch.zeros(4, model.prior.length).double(), [SETTINGS] * 4, check)
 
 
 def test_a_dealer_whose_files_are_all_dealt_leaves_no_threads_when_closed(model: VqvaeModel) -> None:
