@@ -168,7 +168,8 @@ def _claim(path: Path, sha256: str, loader: str) -> Claim:
 @lru_cache(maxsize=1)
 def _model(path: Path, sha256: str, loader: str, device: str) -> GenerativeModel:
     """The model, which stays loaded until another one is asked for."""
-    with startup.importing():
+    startup.keep_idle_threads_quiet()  # a Dask worker was not started by this program
+    with startup.building():
         import torch  # noqa: F401 - by what is imported next and by the model
 
         from distill import generation

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from distill import configuration, options
+from distill import configuration, options, startup
 from distill.cli import batch, completion, config, generate, inspect, models, replay
 from distill.cli import plugins as plugins_command
 from distill.cli.messages import fail, warn, warn_of_problems
@@ -38,8 +38,7 @@ _NOT_BREAKAGE: tuple[type[BaseException], ...] = (
 def main() -> None:
     """Run the program. Exit codes: 0 done, 1 failed, 2 usage, 130 and 143 interrupted."""
     signal.signal(signal.SIGTERM, _terminate)
-    # Must be set before torch is imported. Its idle threads otherwise spin: runs side by side take ten times as long.
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    startup.keep_idle_threads_quiet()
     leave = _LeaveAtOnce()
     atexit.register(leave)
     leave.code = run(discover, sys.argv[1:])

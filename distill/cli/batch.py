@@ -13,7 +13,7 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
-from distill import naming, options, outputs, paths
+from distill import naming, options, outputs, paths, startup
 from distill.batch import manifest, sweep
 from distill.batch.manifest import Row
 from distill.batch.problems import Problems
@@ -191,7 +191,7 @@ def _wanted(ctx: click.Context, asker: Asker, values: Mapping[str, Any]) -> list
     is_sweep = bool(values["sweep"]) or values["seeds"] is not None
     problems = Problems("--sweep" if is_sweep else "stdin" if source == manifest.STDIN else source)
     reading = _rows(ctx, asker, source, values, problems) if is_sweep else _manifest(asker, source, problems)
-    with reading as rows:
+    with reading as rows, startup.building():
         wanted = list(asker.wanted(rows, problems))
     if problems.count:
         for line in problems.lines:

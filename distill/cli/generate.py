@@ -124,7 +124,7 @@ def _generate_to(results: TextIO | None, plugins: Plugins, brought: dict[str, De
         output.check_stdout(values | {"json": json}, results is not None and results.isatty())
         json = values["plot"] = False
     job = asking.job(plugins, claim, settings, values, output.output(values), seeds)
-    with startup.importing():
+    with startup.building():
         import torch  # noqa: F401 - by what is imported next and by the model
 
         from distill import generation  # noqa: F401 - by who runs it

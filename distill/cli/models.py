@@ -215,7 +215,7 @@ def _problem(plugins: Plugins, path: Path) -> str:
     try:
         header = registry.identify(plugins, path)
         claim = registry.claim(plugins, header)
-        with startup.importing():
+        with startup.building():
             import torch  # noqa: F401 - by what checks and loads
 
             from distill import soundness

@@ -94,7 +94,7 @@ def _again(
         others = [_other(plugins, other) for other in record.other_models]
     finally:
         warn_of_problems(plugins)
-    with startup.importing():
+    with startup.building():
         import torch  # noqa: F401 - by what is imported next and by the model
 
         from distill import replay

@@ -49,7 +49,7 @@ class Asker:
         self.columns = columns(generate, self._ctx)
         self._settings = ("row", *(key for key, one in self.columns.items() if not one.multiple))
         names = [str(one.name) for one in generate.get_params(self._ctx)]
-        self._values = {name: ctx.params.get(name) for name in names}
+        self._values: dict[str, Any] = {name: ctx.params.get(name) for name in names}
         default = ParameterSource.DEFAULT
         # What the batch's own command line says is weaker than what a row says.
         self._sources = {

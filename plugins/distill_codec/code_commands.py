@@ -148,7 +148,7 @@ def _claim(plugins: Plugins, model: Path, loader: str | None) -> Claim:
 
 
 def _tokenizer(claim: Claim, device: str) -> Tokenizer:
-    with startup.importing():
+    with startup.building():
         import torch  # noqa: F401 - by what is imported next and by the model
     with claim.breakage_named("loading"):
         return claim.loader.load_tokenizer(claim.header, devices.choose(device))

@@ -76,7 +76,7 @@ def train(plugins: Plugins, /, dataset: Path, name: str, output_dir: Path, minut
         refuse_with_resume({"minutes", "epochs", "stereo", "hold_out", "augmentation", "adversarial", "seed", "size"})
     from distill import startup
 
-    with startup.importing():
+    with startup.building():
         import torch  # noqa: F401 - by what is imported next
 
         from distill_codec.train import Asked, train

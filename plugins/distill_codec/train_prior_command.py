@@ -61,7 +61,7 @@ def train_prior(plugins: Plugins, /, model: Path, dataset: Path, output: Path | 
         refuse_with_resume({"minutes", "steps", "hold_out", "augmentation", "seed", "half"})
     from distill import startup
 
-    with startup.importing():
+    with startup.building():
         import torch  # noqa: F401 - by what is imported next
 
         from distill_codec.train_prior import Asked, train_prior
