@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from distill.audio.recordings import Reader, UnfitError
 from distill.errors import DistillError
 from distill.seeding import stream
 from distill.text import clean
-from distill_codec.recordings import Reader, UnfitError
 
 SUFFIXES = (".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc")
 SHORTEST_SECONDS = 0.02

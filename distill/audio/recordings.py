@@ -1,4 +1,4 @@
-"""Reading audio files as a stream, at the rate and with the channels that are wanted. Writing is the host's."""
+"""Reading audio files as a stream, at the rate and with the channels that are wanted. Writing is `files.py`'s."""
 
 from __future__ import annotations
 
