@@ -17,10 +17,9 @@ import torch
 from numpy.typing import NDArray
 
 from distill import Tokenizer, devices, library, registry
-from distill.audio.recordings import Reader
+from distill.audio.recordings import Reader, find
 from distill.audio.resampling import resample
 from distill.plugins import discover
-from distill_codec.corpus import find
 from distill_codec.distance import FILE_SECONDS, SAMPLE_RATE, file_distance
 
 
