@@ -29,11 +29,14 @@ LAGS = (2, 8, 32)
 """Over how many hops changes are measured: 40, 160 and 640 ms."""
 FLOOR_DB = 70.0
 """What lies further than this under the loudest hop of a file is as silence: it is not heard, and is often noise."""
+GAP_DB = 50.0
+"""Hops that lie further than this under the loudest are gaps, which have no colour."""
 HOPS_PER_BLOCK = 256
 """Hops whose spectra are computed together."""
 SIZE = BANDS * (1 + len(LAGS))
 """How many statistics there are of a file."""
 
+_COLOUR, _CHANGE = (math.sqrt(SIZE / 2 / count) for count in (BANDS, SIZE - BANDS))
 SILENCE = math.pow(10.0, SILENCE_DBFS / 10.0)
 """A file whose loudest hop has less power (mean square) than this is silent."""
 
@@ -41,9 +44,10 @@ SILENCE = math.pow(10.0, SILENCE_DBFS / 10.0)
 def log_mel_statistics(path: Path, check: Callable[[], object] = lambda: None) -> NDArray[np.float64] | None:
     """What the sound of a file is like, `[SIZE]` in dB, whatever its level and length; None where it is silent.
 
-    Of the log-mel spectrum in dB: the mean over time of each band, less the mean of all bands; then for each lag, the
-    root mean square by which each band changes over it (0 in a file that is shorter). The first is how the sound is
-    coloured, the others how fast and how far it moves: a drone, a beat and a rattle of one colour differ in them.
+    Of the log-mel spectrum: the mean over time of each band, without gaps, less the mean of all bands; then for each
+    lag, the root mean square by which each band changes over it (0 in a file that is shorter). The first is how the
+    sound is coloured, the others how fast and how far it moves: a drone, a beat and a rattle of one colour differ in
+    them. They are weighed so that the root mean square difference of two files counts colour half, and movement half.
     `check` is called with every block, and may raise.
     """
     loudest = _loudest(path, check)
@@ -55,8 +59,9 @@ def log_mel_statistics(path: Path, check: Callable[[], object] = lambda: None) -
     for powers in _mel_powers(path):
         check()
         decibels = 10.0 * np.log10(np.maximum(powers / loudest, math.pow(10.0, -FLOOR_DB / 10.0)))
-        total += decibels.sum(axis=0)
-        hops += len(decibels)
+        heard = powers.sum(axis=1) >= loudest * math.pow(10.0, -GAP_DB / 10.0)
+        total += decibels[heard].sum(axis=0)
+        hops += int(heard.sum())
         joined = np.concatenate([before, decibels])
         for number, lag in enumerate(LAGS):
             first = min(max(len(before), lag), len(joined))
@@ -64,9 +69,9 @@ def log_mel_statistics(path: Path, check: Callable[[], object] = lambda: None) -
             squares[number] += np.square(changes).sum(axis=0)
             pairs[number] += len(changes)
         before = joined[-max(LAGS) :]
-    colour = total / hops
+    colour = total / max(hops, 1)
     changes = np.sqrt(squares / np.maximum(pairs, 1)[:, None])
-    return np.concatenate([colour - colour.mean(), changes.ravel()])
+    return np.concatenate([_COLOUR * (colour - colour.mean()), _CHANGE * changes.ravel()])
 
 
 def loudness(path: Path, check: Callable[[], object] = lambda: None) -> float | None:

@@ -79,7 +79,7 @@ def pick(
     if not dry_run:
         outputs.prepare(target)
     if keep > len(files):
-        warn(f"--keep {keep}: {clean(str(folder), 200)} has {len(files)} files. All of them are kept.")
+        warn(f"--keep {keep}: {clean(str(folder), 200)} has no more than {len(files)}. All are kept.")
     problems: list[str] = []
     told = []
     try:

@@ -69,6 +69,17 @@ def test_going_on_longer_is_no_other_sound(tmp_path: Path) -> None:
     assert distance(short, long) < 0.5
 
 
+def test_silence_after_a_sound_changes_nothing_of_its_colour(tmp_path: Path) -> None:
+    alone = statistics(write(tmp_path / "alone.wav", noise(1)))
+    followed = statistics(write(tmp_path / "followed.wav", np.pad(noise(1), ((0, 0), (0, 96000)))))
+    assert np.abs(followed[:BANDS] - alone[:BANDS]).max() < 0.5
+
+
+def test_a_sound_outside_all_bands_has_statistics_all_the_same(tmp_path: Path) -> None:
+    wave = 0.5 * np.sin(2 * np.pi * 22000 * np.arange(48000) / 48000)
+    assert np.isfinite(statistics(write(tmp_path / "high.wav", wave[None].astype(np.float32)))).all()
+
+
 def test_colour_is_in_the_first_statistics_and_pace_in_the_others(tmp_path: Path) -> None:
     slow, fast = (write(tmp_path / f"{count}.wav", beats([n * 2 / count for n in range(count)])) for count in (2, 16))
     held, dull = (
@@ -84,8 +95,9 @@ def test_of_a_step_every_lag_says_how_often_it_is_crossed(tmp_path: Path) -> Non
     """Half a second at one level, half a second 20 dB under it: the lag is as many hops as cross the step."""
     t = np.arange(48000) / 48000
     wave = np.sin(2 * np.pi * 1000 * t) * np.where(t < 0.5, 0.5, 0.05)
-    changes = statistics(write(tmp_path / "step.wav", wave[None].astype(np.float32)))[BANDS:].reshape(len(LAGS), BANDS)
-    loudest = int(np.argmax(statistics(tmp_path / "step.wav")[:BANDS]))
+    found = statistics(write(tmp_path / "step.wav", wave[None].astype(np.float32)))
+    changes = found[BANDS:].reshape(len(LAGS), BANDS) / np.sqrt(SIZE / 2 / (SIZE - BANDS))
+    loudest = int(np.argmax(found[:BANDS]))
     hops = 51
     crossing = [min(lag, 25, hops - lag) for lag in LAGS]
     expected = [20 * np.sqrt(count / (hops - lag)) for count, lag in zip(crossing, LAGS, strict=True)]

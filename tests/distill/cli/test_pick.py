@@ -237,7 +237,7 @@ def test_asked_for_more_than_there_are_it_keeps_all_with_a_warning(cli: Cli, lev
     result = cli("pick", "levels", "--by", "loudness")
     assert result.code == 0
     assert list(reasons(result)) == ["c.wav", "b.wav", "d.wav", "a.wav"]
-    assert result.errors == ["Warning: --keep 20: levels has 4 files. All of them are kept."]
+    assert result.errors == ["Warning: --keep 20: levels has no more than 4. All are kept."]
 
 
 def test_a_file_that_cannot_be_read_is_passed_over_and_told(cli: Cli, levels: Path) -> None:
