@@ -12,6 +12,7 @@ import soxr
 from numpy.typing import NDArray
 from recordings import sound, write
 
+from distill.audio import statistics as module
 from distill.audio.statistics import BANDS, LAGS, SIZE, is_silent, log_mel_statistics, loudness
 from distill.errors import DistillError
 from distill.picking import distances
@@ -67,6 +68,20 @@ def test_what_is_opposite_in_two_channels_is_heard(original: Path, tmp_path: Pat
 def test_going_on_longer_is_no_other_sound(tmp_path: Path) -> None:
     short, long = (write(tmp_path / f"{seconds}.wav", noise(seconds)) for seconds in (2, 11))
     assert distance(short, long) < 0.5
+
+
+def test_one_loud_moment_does_not_change_the_colour(tmp_path: Path) -> None:
+    alone, burst = noise(2), noise(2)
+    burst[:, 48000:49920] *= 4
+    one, other = (statistics(write(tmp_path / f"{n}.wav", wave)) for n, wave in enumerate((alone, burst)))
+    assert np.abs(one[:BANDS] - other[:BANDS]).max() < 1.0
+
+
+def test_how_a_file_is_cut_into_blocks_does_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "beats.wav", beats([0.1, 0.43, 0.8, 1.37, 1.61]))
+    whole = statistics(path)
+    monkeypatch.setattr(module, "HOPS_PER_BLOCK", 7)
+    assert statistics(path) == pytest.approx(whole, abs=1e-3)
 
 
 def test_silence_after_a_sound_changes_nothing_of_its_colour(tmp_path: Path) -> None:
