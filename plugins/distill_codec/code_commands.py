@@ -63,8 +63,8 @@ def reconstruct(plugins: Plugins, /, model: Path, recording: Path, output: Path,
     _check_name(output, overwrite)
     _suffix(output)
     tokenizer = _tokenizer(claim, device)
+    from distill.audio.recordings import Reader
     from distill.audio.resampling import resample, samples_needed
-    from distill_codec.recordings import Reader
 
     with Reader(recording) as reader, _Bar(reader.seconds, tokenizer.sample_rate, quiet) as bar:
         rate = reader.sample_rate if _holds(output, reader.sample_rate) else tokenizer.sample_rate
@@ -92,8 +92,8 @@ def encode(plugins: Plugins, /, model: Path, recording: Path, output: Path, over
     claim = _claim(plugins, model, loader)
     _check_name(output, overwrite)
     tokenizer = _tokenizer(claim, device)
+    from distill.audio.recordings import Reader
     from distill_codec import code_files
-    from distill_codec.recordings import Reader
 
     with Reader(recording) as reader, _Bar(reader.seconds, tokenizer.sample_rate, quiet) as bar:
         blocks = bar.count(reader.blocks(tokenizer.sample_rate, tokenizer.channels))

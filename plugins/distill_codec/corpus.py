@@ -16,12 +16,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from distill.audio.recordings import Reader, UnfitError, find
 from distill.errors import DistillError
 from distill.seeding import stream
 from distill.text import clean
-from distill_codec.recordings import Reader, UnfitError
 
-SUFFIXES = (".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc")
 SHORTEST_SECONDS = 0.02
 """Shorter than a frame of codes."""
 LONGEST_SECONDS = 4 * 3600
@@ -111,33 +110,6 @@ class Split:
     training: Sequence[Stretch]
     held_out: Sequence[Stretch]
     whole_files: bool
-
-
-def find(folder: Path) -> list[Path]:
-    """The audio files in `folder` and its subfolders, in order of their names. Hidden ones are left out.
-
-    Raises `DistillError` where it is no folder, or there are none.
-    """
-    shown = clean(str(folder), 200)
-    if not folder.is_dir():
-        what = "is a file" if folder.exists() else "does not exist"
-        raise DistillError(f"{shown} {what}. Give a folder of recordings.")
-    found: list[Path] = []
-    for directory, folders, names in os.walk(folder, onerror=_raise):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [
-            Path(directory, name)
-            for name in sorted(names)
-            if not name.startswith(".") and name.lower().endswith(SUFFIXES)
-        ]
-    if not found:
-        kinds = ", ".join(suffix[1:] for suffix in SUFFIXES)
-        raise DistillError(f"{shown} has no recordings: {kinds} are read, in subfolders too.")
-    return found
-
-
-def _raise(error: OSError) -> None:
-    raise error
 
 
 def read(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill import CheckpointHeader, Generation, GenerationRequest, GenerativeModel
+from distill.audio.recordings import Reader
 from distill.checkpoint import load_contents, section
 from distill.devices import single_threaded
 from distill.errors import RequestError
@@ -21,7 +22,6 @@ from distill_codec.networks import Codec
 from distill_codec.novelty import NoveltyIndex
 from distill_codec.prior import Prior
 from distill_codec.prompts import PROMPT_SECONDS
-from distill_codec.recordings import Reader
 from distill_codec.sampling import ROWS, Group, Row, Settings, padded
 from distill_codec.tokenizer import FRAMES, CodecTokenizer
 

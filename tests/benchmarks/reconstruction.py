@@ -17,11 +17,10 @@ import torch
 from numpy.typing import NDArray
 
 from distill import Tokenizer, devices, library, registry
+from distill.audio.recordings import Reader, find
 from distill.audio.resampling import resample
 from distill.plugins import discover
-from distill_codec.corpus import find
 from distill_codec.distance import FILE_SECONDS, SAMPLE_RATE, file_distance
-from distill_codec.recordings import Reader
 
 
 def first_seconds(path: Path, sample_rate: int, channels: int) -> NDArray[np.float32]:

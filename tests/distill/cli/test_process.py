@@ -33,6 +33,8 @@ DISTILL = [sys.executable, "-m", "distill"]
         ["models", "info", "starter"],
         ["models", "path"],
         ["inspect", "starter"],
+        ["pick", "--help"],
+        ["pick", "missing"],
         ["config", "show"],
         ["completion", "zsh"],
     ],

@@ -12,9 +12,10 @@ from disk import room_for
 from recordings import corpus as recordings
 from recordings import sound, write
 
+from distill.audio.recordings import find
 from distill.errors import DistillError
 from distill_codec import corpus as module
-from distill_codec.corpus import Corpus, Stretch, find, read, split, stereo
+from distill_codec.corpus import Corpus, Stretch, read, split, stereo
 from distill_codec.crops import Crops
 
 

@@ -1,4 +1,7 @@
-"""Reading audio files as a stream, at the rate and with the channels that are wanted. Writing is the host's."""
+"""Recordings: found in a folder, and read as a stream at the rate and with the channels that are wanted.
+
+Writing is `files.py`'s.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from distill.audio.resampling import resample
 from distill.errors import DistillError
 from distill.text import clean
 
+SUFFIXES = (".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc")
 BLOCK = 65536  # samples read at a time
 UNKNOWN = 2**62
 """What libsndfile says of the length of a stream that was written without one is more than this."""
@@ -92,3 +96,30 @@ class Reader:
     def _unreadable(self, error: Exception) -> DistillError:
         why = clean(str(error).rpartition(": ")[2] or type(error).__name__, 120).rstrip(".")
         return DistillError(f"{clean(str(self._path), 200)} cannot be read as audio: {why}.")
+
+
+def find(folder: Path) -> list[Path]:
+    """The audio files in `folder` and its subfolders, in order of their names. Hidden ones are left out.
+
+    Raises `DistillError` where it is no folder, or there are none.
+    """
+    shown = clean(str(folder), 200)
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        raise DistillError(f"{shown} {what}. Give a folder of recordings.")
+    found: list[Path] = []
+    for directory, folders, names in os.walk(folder, onerror=_raise):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [
+            Path(directory, name)
+            for name in sorted(names)
+            if not name.startswith(".") and name.lower().endswith(SUFFIXES)
+        ]
+    if not found:
+        kinds = ", ".join(suffix[1:] for suffix in SUFFIXES)
+        raise DistillError(f"{shown} has no recordings: {kinds} are read, in subfolders too.")
+    return found
+
+
+def _raise(error: OSError) -> None:
+    raise error
