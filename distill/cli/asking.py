@@ -39,16 +39,17 @@ class Understood:
 
 
 def settings(
-    claim: Claim, understood: Understood, values: Mapping[str, Any], source: Callable[[str], ParameterSource | None]
-) -> Settings:
+    claim: Claim, understood: Understood, values: Mapping[str, Any],
+    source: Callable[[str], ParameterSource | None], tell: Callable[[str], object] = warn,
+) -> Settings:  # fmt: skip
     """What is asked of the model of `claim`, as its loader has checked it.
 
-    `source` says where a value is from. A warning of each option that is on the command line and that such models do
-    not know. Raises what `ModelLoader.check` raises.
+    `source` says where a value is from. A warning is told of each option that is on the command line and that such
+    models do not know. Raises what `ModelLoader.check` raises.
     """
     for name, flag in understood.others.items():
         if source(name) is ParameterSource.COMMANDLINE:
-            warn(f"{flag} is not supported for {claim.loader.kind} models. Ignored.")
+            tell(f"{flag} is not supported for {claim.loader.kind} models. Ignored.")
     said = {name: values[name] for name in understood.known if source(name) is not ParameterSource.DEFAULT}
     return claim.check({**understood.defaults, **said})
 

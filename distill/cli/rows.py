@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -17,8 +18,9 @@ from distill.batch.plan import MOST_FILES, Recipe, Wanted
 from distill.batch.problems import Problems
 from distill.checkpoint import CheckpointHeader
 from distill.cli import asking, output
+from distill.cli.messages import warn
 from distill.declarations import Declared
-from distill.errors import DistillError, RequestError
+from distill.errors import DistillError, DistillWarning, RequestError
 from distill.jobs import MAX_SEED, Job, check_output
 from distill.options import Number
 from distill.output import NAME, Output
@@ -62,6 +64,7 @@ class Asker:
         self._checkpoints: dict[Path, Mapping[str, Any]] = {}
         self._described: dict[Any, Mapping[str, Any]] = {}
         self._claim = cache(self._find_claim)
+        self._warn = cache(warn)  # once of all rows
         self._understood = cache(lambda plugin: asking.Understood.by(plugin, brought))
         self._today = naming.today()
         self._of_files = {str(one.name) for one in output.parameters()} - {"name"}
@@ -79,7 +82,8 @@ class Asker:
     def wanted(self, rows: Iterable[Row], problems: Problems) -> Iterator[Wanted]:
         """What `rows` want; what is wrong with one is noted in `problems`. Raises `RequestError` for too many files."""
         files = 0
-        with self._ctx.scope(cleanup=False):
+        with self._ctx.scope(cleanup=False), warnings.catch_warnings():
+            warnings.simplefilter("once", DistillWarning)
             for row in rows:
                 wanted = self._wanted(row, problems)
                 if wanted is not None:
@@ -153,7 +157,7 @@ class Asker:
         self._ctx._parameter_source = sources  # one by one takes a third of the time
         try:
             claim = self._claim(values[MODEL], values["loader"])
-            settings = asking.settings(claim, self._understood(claim.plugin), values, sources.get)
+            settings = asking.settings(claim, self._understood(claim.plugin), values, sources.get, self._warn)
             described = self._describe(claim, settings.models)
             asked = self._output(named, values)
             naming.check(values["name"], self._settings)
