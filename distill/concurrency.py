@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event
 from typing import TypeVar
@@ -22,13 +22,14 @@ def in_order(
 
     Up to twice as many as there are workers are under way or wait to be taken. A task is given an event: once it is
     set, because the results are no longer wanted, the task should end soon, by `UnwantedError`; closing the generator
-    waits for that, after a call of `stop`, which may hasten it. What a task raises is raised here in its turn.
+    waits for that, after a call of `stop`, which may hasten it. What a task raises is raised here in its turn, and so
+    is what `tasks` raise instead of one.
     """
     unwanted = Event()
     waiting: deque[Future[T]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:
-            for task in tasks:
+            for task in _or_error(tasks):
                 waiting.append(pool.submit(task, unwanted))
                 if len(waiting) == 2 * workers:
                     yield waiting.popleft().result()
@@ -39,3 +40,16 @@ def in_order(
             for future in waiting:
                 future.cancel()
             stop()
+
+
+def _or_error(tasks: Iterable[Callable[[Event], T]]) -> Iterator[Callable[[Event], T]]:
+    """`tasks`, and if they end in an error, a last one that raises it."""
+    try:
+        yield from tasks
+    except Exception as error:
+        failure = error
+
+        def fail(_unwanted: Event) -> T:
+            raise failure
+
+        yield fail

@@ -120,7 +120,8 @@ class Run:
         tries = self._tries.get(blamed[0].key, 0) + 1
         for file in blamed:
             self._tries[file.key] = tries
-        if tries < TRIES and not failure.final:
+        is_sure = failure.final and not others  # alone, there is nobody else to blame
+        if tries < TRIES and not is_sure:
             return [*again, blamed], False
         for file in blamed:
             self.told.failed(Failed(file, failure.message, tries))

@@ -81,7 +81,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Failure:
-    """What went wrong: with the file of that `key`, or, if None, with all. `final`: it would go wrong again."""
+    """What went wrong: with the file of that `key`, as it seems, or, if None, with all.
+
+    `final`: it would go wrong again.
+    """
 
     key: str | None
     message: str

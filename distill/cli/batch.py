@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, redirect_stdout
+from contextlib import AbstractContextManager, closing, contextmanager, redirect_stdout
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -158,20 +158,14 @@ def _make(
         date = next((line.date for line in known.values() if line.batch == batch), naming.today())
         found = stock.take(store, files, known, values["verify"], batch, date)
         told.begin(store, files, found.kept)
-        if not found.missing:
-            told.end()
-            return
-        adding = store.journal()
-        try:
-            adding.append(journal.text(found.found)) if found.found else None
-            with _place(values, found.missing) as place:
-                run = Run(
-                    store, place, batch, date, Told(told.made, told.failed, told.warning, told.progress),
-                    fail_fast=not values["keep_going"],
-                )  # fmt: skip
-                run.run(plan.units(found.missing, place.slots()), adding)
-        finally:
-            adding.close()
+        if found.found or found.missing:
+            with closing(store.journal()) as adding:
+                adding.append(journal.text(found.found))
+                if found.missing:
+                    with _place(values, found.missing) as place:
+                        tells = Told(told.made, told.failed, told.warning, told.progress)
+                        run = Run(store, place, batch, date, tells, fail_fast=not values["keep_going"])
+                        run.run(plan.units(found.missing, place.slots()), adding)
         told.end()
 
 

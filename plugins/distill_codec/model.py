@@ -73,17 +73,19 @@ class CodecModel(GenerativeModel):
         with single_threaded():
             prompt = self._prompt(options.get("prompt"), options.get("prompt_sha256"))
         kept = prompt[max(0, len(prompt) - self._kept(options)) :]
-        for request in requests:
-            if len(kept) >= self._frames(request):
-                seconds = len(kept) * self._frame_length / self.sample_rate
-                raise RequestError(
-                    f"--duration: the file would hold nothing but the prompt, {seconds:.1f} s of it. Give a longer "
-                    "--duration or fewer --prompt-seconds."
-                )
-        rows = [Row(one.seed, self._frames(one) - len(kept), _settings(one.options)) for one in requests]
-        group = Group(self._prior, self._index, rows, prompt)
-        for request, row in zip(requests, rows, strict=True):
-            yield Generation(self._chunks(request, group, row, kept), partial(self._statistics, group, row, len(kept)))
+        longer = list(takewhile(lambda one: self._frames(one) > len(kept), requests))
+        if longer:
+            rows = [Row(one.seed, self._frames(one) - len(kept), _settings(one.options)) for one in longer]
+            group = Group(self._prior, self._index, rows, prompt)
+            for request, row in zip(longer, rows, strict=True):
+                statistics = partial(self._statistics, group, row, len(kept))
+                yield Generation(self._chunks(request, group, row, kept), statistics)
+        if len(longer) < len(requests):
+            seconds = len(kept) * self._frame_length / self.sample_rate
+            raise RequestError(
+                f"--duration: the file would hold nothing but the prompt, {seconds:.1f} s of it. Give a longer "
+                "--duration or fewer --prompt-seconds."
+            )
 
     def _frames(self, request: GenerationRequest) -> int:
         return -(-request.samples // self._frame_length)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from threading import Condition, RLock, Thread, current_thread
 
 import numpy as np
@@ -86,13 +85,18 @@ class Dealer(Iterator[FileCodes]):
         self._under_way: set[FileCodes] = set()  # given, and not taken to the end
         self._untaken = 0  # rows
         self._helpers: set[Thread] = set()
+        self._refused: BaseException | None = None
         self._failure: BaseException | None = None
         self._changed = Condition(RLock())  # the lock of all that is above
 
     def __next__(self) -> FileCodes:
         with self._changed:
-            if not self._not_given and not self._ask():
-                raise StopIteration
+            if not self._not_given:
+                self._ask()
+            if not self._not_given:
+                if self._refused is None:
+                    raise StopIteration
+                raise self._refused
             file = self._not_given.popleft()
             self._under_way.add(file)
             return file
@@ -130,27 +134,23 @@ class Dealer(Iterator[FileCodes]):
 
     def _next_block(self, file: FileCodes | None = None) -> Block:
         """Chunks to sample together: of `file` first, then of the others in order. Empty where there are none left."""
-        try:
-            if file is None or file.planned == file.asked.chunks:
+        if file is None or file.planned == file.asked.chunks:
+            if not self._not_planned and not self._ask():
+                return []
+            file = self._not_planned[0]
+        prior = file.asked.prior
+        rows = rows_of(prior)
+        size = min(rows, self._batch_size or rows)
+        block: Block = []
+        while len(block) < size and file.asked.prior is prior:
+            chunk = file.planned
+            block.append((file, chunk))
+            file.planned += 1
+            if file.planned == file.asked.chunks:
+                self._not_planned.remove(file)
                 if not self._not_planned and not self._ask():
-                    return []
+                    break
                 file = self._not_planned[0]
-            prior = file.asked.prior
-            rows = rows_of(prior)
-            size = min(rows, self._batch_size or rows)
-            block: Block = []
-            while len(block) < size and file.asked.prior is prior:
-                chunk = file.planned
-                block.append((file, chunk))
-                file.planned += 1
-                if file.planned == file.asked.chunks:
-                    self._not_planned.remove(file)
-                    if not self._not_planned and not self._ask():
-                        break
-                    file = self._not_planned[0]
-        except BaseException as error:  # of who asks for files
-            self._fail(error)
-            return []
         return block
 
     def _run(self, block: Block) -> None:
@@ -191,13 +191,20 @@ class Dealer(Iterator[FileCodes]):
             self._run(block)
 
     def _ask(self) -> bool:
-        """Take up the next file, if there is one."""
-        for asked in islice(self._asked, 1):
-            file = FileCodes(asked, self._take)
-            self._not_given.append(file)
-            self._not_planned.append(file)
-            return True
-        return False
+        """Take up the next file, if there is one. What is wrong with it is raised when it is to be given."""
+        if self._refused is not None:
+            return False
+        try:
+            asked = next(self._asked, None)
+        except BaseException as error:
+            self._refused = error
+            return False
+        if asked is None:
+            return False
+        file = FileCodes(asked, self._take)
+        self._not_given.append(file)
+        self._not_planned.append(file)
+        return True
 
     def _blocks_at_once(self, prior: Prior, rows: int) -> int:
         """As many as keep the threads busy and were asked for, or fit into memory."""

@@ -79,3 +79,17 @@ def test_closing_waits_for_what_is_under_way_and_leaves_no_threads() -> None:
     next(results)
     results.close()
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("before", [0, 1, 3, 9])
+def test_an_error_in_place_of_a_task_is_raised_in_its_turn(before: int) -> None:
+    def tasks() -> Iterator[Callable[[Event], int]]:
+        for number in range(before):
+            yield giving(number, 0.01)
+        raise ZeroDivisionError
+
+    found = []
+    with pytest.raises(ZeroDivisionError):
+        for result in in_order(tasks(), 2):
+            found.append(result)
+    assert found == list(range(before))

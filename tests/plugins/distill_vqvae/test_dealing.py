@@ -249,6 +249,21 @@ def test_sampling_asks_before_each_draw_whether_to_go_on(model: VqvaeModel) -> N
         sample_block(model.prior, model.first, torch.zeros(4, model.prior.length).double(), [SETTINGS] * 4, check)
 
 
+def test_a_file_that_cannot_be_asked_for_is_told_in_its_turn(model: VqvaeModel) -> None:
+    """Those before it are whole, though it was looked at while they were planned."""
+
+    def files() -> Iterator[Asked]:
+        yield asked(model, 1, 3)
+        yield asked(model, 2, 2)
+        raise RequestError("refused")
+
+    dealer = Dealer(files(), model.first, None, 1)
+    found = [torch.stack(list(next(dealer))) for _ in range(2)]
+    assert torch.equal(found[0], dealt(model, [asked(model, 1, 3)])[0])
+    with pytest.raises(RequestError, match="refused"):
+        next(dealer)
+
+
 def test_a_dealer_whose_files_are_all_dealt_leaves_no_threads_when_closed(model: VqvaeModel) -> None:
     before = threading.active_count()
     dealer = Dealer([asked(model, 1, 3)], model.first, None, 2)
