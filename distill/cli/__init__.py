@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from distill import configuration, options
-from distill.cli import completion, config, generate, inspect, models, replay
+from distill.cli import completion, config, generate, inspect, models, replay, report
 from distill.cli import plugins as plugins_command
 from distill.cli.messages import fail, warn, warn_of_problems
 from distill.errors import INTERRUPTIONS, DistillError, DistillWarning, PluginError, Terminated, traceback_wanted
@@ -91,6 +91,7 @@ class _Program(click.Group):
         for command in (
             generate.command(plugins),
             replay.command(plugins),
+            report.report,
             models.models,
             inspect.inspect,
             plugins_command.command(plugins),
