@@ -54,7 +54,7 @@ function fieldOf(column) {
 }
 
 function choice(column, value, filter) {
-  const button = make("button", { type: "button", className: "choice" }, shown(value));
+  const button = make("button", { type: "button", className: "choice" }, bare(value, column));
   button.ariaPressed = String(Boolean(filter.is?.has(key(value))));
   button.addEventListener("click", () => {
     const is = new Set(state.filters.get(column)?.is);
@@ -69,7 +69,7 @@ function bound(column, side, filter) {
   const numbers = distinct[column].filter(value => value !== null);
   const label = `${columns[column].name}, ${side === "low" ? "at least" : "at most"}`;
   const input = make("input", { type: "number", step: "any", value: filter[side] ?? "", "aria-label": label });
-  input.placeholder = shown(numbers.at(side === "low" ? 0 : -1));
+  input.placeholder = bare(numbers.at(side === "low" ? 0 : -1), column);
   input.addEventListener("input", () => {
     setFilter(column, { [side]: input.value === "" ? undefined : Number(input.value) });
   });
@@ -79,7 +79,7 @@ function bound(column, side, filter) {
 function list(column, filter) {
   const select = make("select", { "aria-label": columns[column].name }, make("option", { value: "any" }, "any"));
   distinct[column].forEach((value, index) => {
-    select.append(make("option", { value: index, selected: Boolean(filter.is?.has(key(value))) }, shown(value)));
+    select.append(make("option", { value: index, selected: Boolean(filter.is?.has(key(value))) }, bare(value, column)));
   });
   select.addEventListener("change", () => {
     setFilter(column, { is: select.value === "any" ? undefined : new Set([key(distinct[column][select.value])]) });

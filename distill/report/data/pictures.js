@@ -4,8 +4,9 @@ const MAGMA = ("000004 0a0822 1d1147 36106b 51127c 6a1c81 832681 9c2e7f b73779 d
   "fec488 fde2a3 fcfdbf").split(" ").map(hex => [0, 2, 4].map(at => parseInt(hex.slice(at, at + 2), 16)));
 const WAVE_SHARE = 0.36;
 const spectrum = document.createElement("canvas");
-const MOST_MS_A_FRAME = 8;
+const MOST_MS_A_FRAME = 12;
 const near = new Set(), drawn = new Set();
+let isDrawing = false;
 
 /** The colour of each level 0 to 255, as a pixel of four bytes. */
 const palette = new Uint32Array(Uint8ClampedArray.from({ length: 4 * 256 }, (_, at) => {
@@ -64,7 +65,8 @@ const watcher = new IntersectionObserver(entries => {
       target.width = target.height = 0;
     }
   }
-  requestAnimationFrame(drawSome);
+  if (!isDrawing) requestAnimationFrame(drawSome);
+  isDrawing = true;
 }, { rootMargin: "400px" });
 
 /** Draw what is near for some milliseconds, and the rest in the next frames, so that scrolling stays smooth. */
@@ -76,6 +78,7 @@ function drawSome() {
     drawn.add(canvas);
     draw(canvas);
   }
+  isDrawing = false;
 }
 
 /** A picture of a file, in which a playhead can be. */

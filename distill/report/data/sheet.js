@@ -4,7 +4,7 @@ const tiles = [];
 
 function tile(index) {
   const file = files[index];
-  const about = settings.map(column => `${columns[column].name} ${shown(file.values[column])}`).join(", ");
+  const about = settings.map(column => `${columns[column].name} ${shown(file.values[column], columns[column])}`).join(", ");
   const button = make("button", { type: "button", className: "tile", title: `${file.name}\n${about}`, tabIndex: -1 });
   button.ariaLabel = `${file.name}, ${about}`;
   button.dataset.file = index;
@@ -23,9 +23,9 @@ function showSheet() {
   const [down, across] = [used(state.rows), used(state.across)];
   const most = Math.max(1, ...[...cells.values()].map(cell => cell.length));
   const size = most === 1 ? "one" : most <= 4 ? "few" : "many";
-  const head = make("tr", {}, make("td", {}, `${columns[state.rows].name} ↓  ${columns[state.across].name} →`));
-  head.append(...across.map(value => make("th", { scope: "col" }, shown(value, columns[state.across].unit))));
-  const body = down.map(value => make("tr", {}, make("th", { scope: "row" }, shown(value, columns[state.rows].unit)),
+  const head = make("tr", {}, make("td", {}, `${columns[state.rows].name} ↓\n${columns[state.across].name} →`));
+  head.append(...across.map(value => make("th", { scope: "col" }, shown(value, columns[state.across]))));
+  const body = down.map(value => make("tr", {}, make("th", { scope: "row" }, shown(value, columns[state.rows])),
     ...across.map(other => {
       const cell = make("div", { className: "cell" });
       for (const index of cells.get(JSON.stringify([value, other])) ?? []) cell.append(tiles[index] ??= tile(index));

@@ -41,9 +41,8 @@ function showSummary() {
   const varying = settings.map(index => columns[index].name).join(", ");
   $("summary").textContent = `${files.length} ${files.length === 1 ? "file" : "files"}, ${minutes}` +
     (varying ? `. They differ in ${varying}.` : ".") + (damaged ? ` ${damaged} cannot be read.` : "");
-  for (const { name, value, unit } of data.common) {
-    $("common").querySelector("dl").append(make("div", {}, make("dt", {}, name), make("dd", {}, shown(value, unit))));
-  }
+  $("common").querySelector("dl").append(...data.common.map(column =>
+    make("div", {}, make("dt", {}, column.name), make("dd", {}, shown(column.value, column)))));
   $("common").hidden = !data.common.length;
 }
 

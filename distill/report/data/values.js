@@ -16,13 +16,16 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** A number at the length in which it can be read, with its unit; a dash where there is none. */
-function shown(value, unit = "") {
+/** A value with the unit of its column; a dash where there is none. Figures are rounded, settings are as they were. */
+function shown(value, column, unit = column.unit) {
   if (value === null) return "–";
   if (typeof value !== "number") return value;
-  const digits = Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(4)));
-  return unit ? `${digits} ${unit}` : digits;
+  const digits = column.figure && !Number.isInteger(value) ? value.toPrecision(Math.abs(value) < 10 ? 3 : 4) : value;
+  return `${Number(digits)} ${unit}`.trim();
 }
+
+/** A value where its unit stands beside it. */
+const bare = (value, column) => shown(value, columns[column], "");
 
 /** Seconds as a player shows them: 1:05.3 */
 function clock(seconds) {
@@ -55,8 +58,7 @@ function facts(index, some) {
   for (const column of some) {
     const value = files[index].values[column];
     if (value === null) continue;
-    const { name, unit } = columns[column];
-    list.append(make("div", {}, make("dt", {}, name), make("dd", {}, shown(value, unit))));
+    list.append(make("div", {}, make("dt", {}, columns[column].name), make("dd", {}, shown(value, columns[column]))));
   }
   return list;
 }
