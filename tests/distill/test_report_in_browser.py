@@ -192,6 +192,7 @@ def test_many_numbers_are_filtered_by_a_range(show: Open, tmp_path: Path) -> Non
     page.get_by_label("seed, at least").fill("4")
     page.get_by_label("seed, at most").fill("6")
     assert page.locator("#list .name").all_text_contents() == ["04.wav", "05.wav", "06.wav"]
+    until(page, "location.hash.includes('to.seed=6')")
     page.reload()
     assert page.locator("#list .name").all_text_contents() == ["04.wav", "05.wav", "06.wav"]
     assert page.get_by_label("seed, at most").input_value() == "6"
@@ -205,6 +206,7 @@ def test_the_address_keeps_what_is_shown(show: Open, swept: Path) -> None:
     page.fill("#search", "t0")
     page.get_by_role("button", name="Mark rain-t0.6-k20-2.wav").click()
     shown = names(page)
+    until(page, "location.hash.includes('mark=')")
     again = show(swept, page.evaluate("location.hash"))
     assert names(again) == shown
     assert again.locator("#search").input_value() == "t0"
@@ -291,11 +293,13 @@ def test_a_sweep_is_laid_out_as_a_grid_of_its_two_settings(show: Open, swept: Pa
     cell.nth(1).click()
     until(page, PLAYING)
     assert page.locator("#now").text_content() == "rain-t0.9-k20-2.wav"
+    assert page.locator("#about").text_content() == "seed 2, temperature 0.9, top-k 20"
     page.select_option("#axis-rows", label="seed")
     assert page.locator("#sheet tbody th").all_text_contents() == ["1", "2"]
     page.select_option("#axis-columns", label="seed")
     assert page.locator("#sheet thead th").all_text_contents() == ["1", "2"]
     assert page.locator("#sheet tbody th").all_text_contents() == ["0", "20"]
+    until(page, "location.hash.includes('rows=top-k')")
     page.reload()
     assert page.locator("#sheet tbody th").all_text_contents() == ["0", "20"]
 

@@ -18,6 +18,7 @@ function showSelection() {
     element.tabIndex = -1;
   }
   const isShown = order.includes(state.at), index = isShown ? state.at : order[0];
+  showAbout();
   for (const element of index === undefined ? [] : [rows[index], tiles[index]]) {
     if (!element) continue;
     element.tabIndex = 0;  // the one that Tab leads to

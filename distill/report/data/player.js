@@ -69,6 +69,14 @@ function fail() {
   say(data.linked ? "The file is not there, or this browser cannot play it." : "This browser cannot play it.");
 }
 
+/** What plays is told in the footer, or what is selected where nothing does. */
+function showAbout() {
+  const index = player.current >= 0 ? player.current : state.at;
+  if (index < 0) return;
+  $("now").textContent = files[index].name;
+  $("about").textContent = about(index);
+}
+
 /** Put the playhead of a file at a part of its length, 0 to 1, wherever it is shown. */
 function moveHead(index, part) {
   for (const element of index < 0 ? [] : [rows[index], tiles[index]]) element?.style.setProperty("--part", part);
@@ -86,7 +94,7 @@ function showPlayer() {
   }
   $("toggle").ariaLabel = playing ? "Pause" : "Play";
   document.querySelector("footer").classList.toggle("playing", playing);
-  if (current >= 0) $("now").textContent = files[current].name;
+  showAbout();
   $("position").disabled = current < 0;
   if (playing) requestAnimationFrame(frame);
 }

@@ -1,12 +1,20 @@
 // The contact sheet: files of a sweep of two settings as a grid; within a cell the files that share both.
 
 const tiles = [];
+const NARROWEST = 60, WIDEST = 220, HEIGHT_TO_WIDTH = 0.6;
+
+/** The settings of a file in a line. */
+function about(index) {
+  const { values } = files[index];
+  return settings.filter(column => values[column] !== null)
+    .map(column => `${columns[column].name} ${shown(values[column], columns[column])}`).join(", ");
+}
 
 function tile(index) {
   const file = files[index];
-  const about = settings.map(column => `${columns[column].name} ${shown(file.values[column], columns[column])}`).join(", ");
-  const button = make("button", { type: "button", className: "tile", title: `${file.name}\n${about}`, tabIndex: -1 });
-  button.ariaLabel = `${file.name}, ${about}`;
+  const button = make("button", { type: "button", className: "tile", tabIndex: -1 });
+  button.title = `${file.name}\n${about(index)}`;
+  button.ariaLabel = `${file.name}, ${about(index)}`;
   button.dataset.file = index;
   button.append(file.problem ? make("span", { className: "problem" }, "damaged") : picture(index, ""));
   return button;
@@ -22,7 +30,7 @@ function showSheet() {
   const used = column => distinct[column].filter(value => order.some(index => files[index].values[column] === value));
   const [down, across] = [used(state.rows), used(state.across)];
   const most = Math.max(1, ...[...cells.values()].map(cell => cell.length));
-  const size = most === 1 ? "one" : most <= 4 ? "few" : "many";
+  const beside = Math.ceil(Math.sqrt(most));
   const head = make("tr", {}, make("td", {}, `${columns[state.rows].name} ↓\n${columns[state.across].name} →`));
   head.append(...across.map(value => make("th", { scope: "col" }, shown(value, columns[state.across]))));
   const body = down.map(value => make("tr", {}, make("th", { scope: "row" }, shown(value, columns[state.rows])),
@@ -31,8 +39,12 @@ function showSheet() {
       for (const index of cells.get(JSON.stringify([value, other])) ?? []) cell.append(tiles[index] ??= tile(index));
       return make("td", {}, cell);
     })));
-  const table = make("table", { className: size }, make("thead", {}, head), make("tbody", {}, ...body));
-  table.style.setProperty("--across", Math.ceil(Math.sqrt(most)));
+  const table = make("table", {}, make("thead", {}, head), make("tbody", {}, ...body));
+  const room = ($("sheet").clientWidth - 130) / across.length - 20;
+  const wide = Math.round(Math.min(WIDEST, Math.max(NARROWEST, room / beside - 4)));
+  table.style.setProperty("--across", beside);
+  table.style.setProperty("--wide", `${wide}px`);
+  table.style.setProperty("--high", `${Math.round(wide * HEIGHT_TO_WIDTH)}px`);
   $("sheet").replaceChildren(table);
 }
 

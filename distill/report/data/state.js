@@ -6,6 +6,7 @@ const state = {
   view: "list", sort: "name", down: false, query: "", only: false, advance: false, follow: false,
   filters: new Map(), marks: new Set(), rows: axes[0], across: axes[1], at: -1,
 };
+const MS_BETWEEN = 400, written = { timer: 0, isStale: false };
 const SWITCHES = { down: "down", only: "only", advance: "on", follow: "follow" };
 
 /** The columns that can be an axis of the contact sheet, the likeliest first: settings of a sweep, then the seed. */
@@ -17,10 +18,24 @@ function axisChoices() {
 
 const named = name => columns.findIndex(column => column.name === name);
 
+/** Put the state into the address, at most so often: browsers refuse more. */
 function write() {
+  if (written.timer) {
+    written.isStale = true;
+    return;
+  }
+  history.replaceState(null, "", `#${address()}`);
+  written.isStale = false;
+  written.timer = setTimeout(() => {
+    written.timer = 0;
+    if (written.isStale) write();
+  }, MS_BETWEEN);
+}
+
+function address() {
   const said = new URLSearchParams();
   if (state.view !== "list") said.set("view", state.view);
-  if (state.sort !== "name") said.set("sort", state.sort === "name" ? "name" : `.${columns[state.sort].name}`);
+  if (state.sort !== "name") said.set("sort", `.${columns[state.sort].name}`);
   for (const [name, word] of Object.entries(SWITCHES)) if (state[name]) said.set(word, "");
   if (state.query) said.set("search", state.query);
   if (state.view === "sheet" && axes.length > 1) {
@@ -36,8 +51,7 @@ function write() {
   }
   for (const name of state.marks) said.append("mark", name);
   if (state.at >= 0) said.set("at", files[state.at].name);
-  const hash = said.toString();
-  history.replaceState(null, "", hash ? `#${hash}` : "#");
+  return said.toString();
 }
 
 /** Take over what the address says; what it says wrong is left out. */
