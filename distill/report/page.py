@@ -54,8 +54,8 @@ def check_size(records: Sequence[Record]) -> None:
     expected = sounds.PREVIEW_BYTES * sum(sounds.length(_audio(record)) for record in records)
     if expected > MOST_EMBEDDED:
         raise RequestError(
-            f"The sound of these files would make a page of {expected / 2**20:.0f} MiB; {MOST_EMBEDDED // 2**20} MiB "
-            "is the most that one carries. Say --link, and it plays the files where they lie."
+            f"The sound of these files would be {expected / 2**20:.0f} MiB; a page carries at most "
+            f"{MOST_EMBEDDED // 2**20} MiB. Say --link, and it plays the files where they lie."
         )
 
 

@@ -60,7 +60,7 @@ def fill(folder: Path, count: int, seconds: float) -> None:
     pairs = [(temperature, top_k) for temperature in TEMPERATURES for top_k in TOP_KS]
     for index in range(count):
         temperature, top_k = pairs[index % len(pairs)]
-        wave = np.convolve(generator.normal(size=round(seconds * RATE)), np.hanning(2 + index % 40), "same")
+        wave = np.convolve(generator.normal(size=round(seconds * RATE)), np.hanning(3 + index % 40), "same")
         wave *= np.exp(-np.linspace(0, index % 7, len(wave)))
         name = f"noise-{index:04}"
         soundfile.write(folder / f"{name}.wav", 0.8 * wave / np.abs(wave).max(), RATE, "PCM_24")

@@ -330,6 +330,18 @@ def test_files_that_are_linked_are_played_where_they_lie(show: Open, tmp_path: P
     assert page.evaluate("document.querySelector('audio').duration") == 1.5
 
 
+def test_a_page_that_was_cut_short_says_so_of_the_sounds_that_it_lacks(show: Open, swept: Path, tmp_path: Path) -> None:
+    text = swept.read_text()
+    cut = tmp_path / "cut.html"
+    cut.write_text(text[: text.index('<script type="text/plain" id="sound-3"')])
+    page = show(cut)
+    page.locator(".row .play").nth(3).click()
+    until(page, "document.querySelector('#message').textContent.startsWith('The sound is not in the page')")
+    page.locator(".row .play").nth(2).click()
+    until(page, PLAYING)
+    assert page.locator("#message").text_content() == ""
+
+
 def test_a_damaged_file_says_so_and_is_not_played(show: Open, tmp_path: Path) -> None:
     variation(tmp_path, "good.wav")
     variation(tmp_path, "bad.wav").write_bytes(b"no sound")

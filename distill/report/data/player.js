@@ -1,33 +1,44 @@
 // One sound at a time. Nothing is decoded before it is played.
 
 const audio = $("audio");
-const player = { current: -1, url: "" };
+const player = { current: -1, url: "", ready: null };
 
-/** The element that carries the sound of a file; the page may still be arriving. */
+/** The element that carries the sound of a file, once it has come with all of its text: the page may still be loading. */
 async function carrier(index) {
-  while (!$(`sound-${index}`) && document.readyState === "loading") {
+  while (!$(`sound-${index}`)?.nextSibling && document.readyState === "loading") {
     await new Promise(resolve => setTimeout(resolve, 50));
   }
   return $(`sound-${index}`);
 }
 
+/** Have a file be the one that is played; whether it still is when it is ready. */
 async function load(index) {
-  if (player.current === index) return true;
-  const before = player.current;
-  audio.pause();
-  player.current = index;
-  say("");
+  if (player.current !== index) {
+    audio.pause();
+    moveHead(player.current, 0);
+    player.current = index;
+    player.ready = prepare(index);
+    say("");
+    showPlayer();
+  }
+  const isReady = await player.ready;
+  return isReady && player.current === index;
+}
+
+async function prepare(index) {
   let address = files[index].href;
   if (!data.linked) {
     const element = await carrier(index);
-    if (player.current !== index || !element) return false;
+    if (player.current !== index) return false;
+    if (!element) {
+      say("The sound is not in the page, which was cut short when it was copied.");
+      return false;
+    }
     address = URL.createObjectURL(new Blob([bytesOf(element.textContent)], { type: "audio/mpeg" }));
   }
   if (player.url) URL.revokeObjectURL(player.url);
   player.url = data.linked ? "" : address;
   audio.src = address;
-  moveHead(before, 0);
-  showPlayer();
   return true;
 }
 
