@@ -32,13 +32,13 @@ function draw(canvas) {
   const height = canvas.height = Math.round(clientHeight * scale);
   const wave = Math.round(height * WAVE_SHARE), context = canvas.getContext("2d");
   drawSpectrum(bytes.subarray(2 * length), length);
-  context.imageSmoothingQuality = "high";
   context.drawImage(spectrum, 0, wave, width, height - wave);
   context.fillStyle = getComputedStyle(canvas).color;
-  const step = width / length, y = value => wave * (1 - value / 255);
-  for (let column = 0; column < length; column++) {
+  const step = width / length, y = value => Math.round(wave * (1 - value / 255));
+  for (let column = 0; column < length; column++) {  // whole pixels, which are quickly filled
+    const left = Math.round(column * step), right = Math.round((column + 1) * step);
     const top = y(bytes[length + column]), bottom = y(bytes[column]);
-    context.fillRect(column * step, top - scale / 2, Math.max(scale, step - scale / 2), bottom - top + scale);
+    context.fillRect(left, top, Math.max(1, right - left), Math.max(scale, bottom - top));
   }
 }
 
