@@ -188,9 +188,15 @@ def _remove(paths: Iterable[Path]) -> None:
 
 def replace(path: Path, contents: bytes) -> None:
     """Have `path` hold `contents`, in place of what it held: one or the other at any moment, whole."""
+    replace_in_pieces(path, [contents])
+
+
+def replace_in_pieces(path: Path, pieces: Iterable[bytes]) -> None:
+    """What `replace` does, for contents that are made, and written, a piece at a time."""
     path = path.resolve()  # a link stays one
     with temporary(path.parent) as draft:
-        draft.write_bytes(contents)
+        with draft.open("wb") as file:
+            file.writelines(pieces)
         sync(draft)
         draft.replace(path)
 

@@ -41,7 +41,7 @@ def embedded(made: Mapping[str, Any]) -> str:
 
     Files travel further than folders do, so the user's own folder is `~` in it.
     """
-    return json.dumps(_at_home({"schema": SCHEMA, **made}), separators=(",", ":"), ensure_ascii=True)
+    return json.dumps(at_home({"schema": SCHEMA, **made}), separators=(",", ":"), ensure_ascii=True)
 
 
 @cache
@@ -116,12 +116,12 @@ def from_home(value: Any) -> Any:
     return str(paths.expand(value)) if isinstance(value, str) and value.startswith("~/") else value
 
 
-def _at_home(value: Any) -> Any:
+def at_home(value: Any) -> Any:
     """`value`, plain data, with `~` for the user's own folder where a text begins with that."""
     if isinstance(value, dict):
-        return {key: _at_home(one) for key, one in value.items()}
+        return {key: at_home(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_at_home(one) for one in value]
+        return [at_home(one) for one in value]
     home = _home()
     return f"~{value[len(home) :]}" if home and isinstance(value, str) and value.startswith(f"{home}/") else value
 

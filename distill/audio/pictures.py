@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS, ROWS = 1400, 480
-"""What a file of any length is drawn with: columns of time, rows of frequency; about a pixel each."""
+"""What a file of any length is drawn with in a PNG: columns of time, rows of frequency; about a pixel each."""
 LOWEST_HZ, RANGE_DB = 20.0, 90.0
 FAINTEST_TOP_DBFS = -60.0  # so that silence is dark
 TICKS_HZ = (20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000)
@@ -35,7 +35,7 @@ _DRAWING = Lock()
 
 @dataclass(frozen=True)
 class Overview:
-    """A file of `duration` seconds in at most `COLUMNS` equal columns.
+    """A file of `duration` seconds in equal columns.
 
     `lowest` and `highest [channels, columns]` are the extreme samples of each. `decibels [rows, columns]` are levels
     in dBFS, 0 for a sine at full scale, at `frequencies [rows]` in Hz, from `LOWEST_HZ` to half the sample rate.
@@ -63,23 +63,26 @@ def draw(audio: Path, title: str, picture: Path) -> None:
         _figure(seen, title).savefig(file, format="png", dpi=DPI, metadata={"Software": None}, pil_kwargs=PNG)
 
 
-def overview(audio: Path) -> Overview:
-    """What there is to see of the file `audio`, read once from end to end; memory does not grow with its length."""
+def overview(audio: Path, columns: int = COLUMNS, rows: int = ROWS) -> Overview:
+    """What there is to see of the file `audio` in at most so many `columns`, and `rows` of frequencies.
+
+    It is read once from end to end; memory does not grow with its length.
+    """
     with audio.open("rb") as raw, soundfile.SoundFile(raw) as file:
-        extremes = _Extremes(file.channels, file.frames)
-        spectrum = _Spectrum(file.channels, file.frames)
+        extremes = _Extremes(file.channels, file.frames, columns)
+        spectrum = _Spectrum(file.channels, file.frames, columns)
         while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
             extremes.add(block.T)
             spectrum.add(block.T)
-        frequencies, decibels = _rows(spectrum.decibels(), file.samplerate)
+        frequencies, decibels = _rows(spectrum.decibels(), file.samplerate, rows)
         return Overview(file.frames / file.samplerate, extremes.lowest, extremes.highest, frequencies, decibels)
 
 
 class _Extremes:
-    """The lowest and highest sample of each column of a stream of `samples`."""
+    """The lowest and highest sample of each of at most so many `columns` of a stream of `samples`."""
 
-    def __init__(self, channels: int, samples: int) -> None:
-        columns = min(COLUMNS, samples)
+    def __init__(self, channels: int, samples: int, columns: int) -> None:
+        columns = min(columns, samples)
         self.lowest, self.highest = np.full((2, channels, columns), np.nan, np.float32)
         self._starts = np.arange(columns) * samples // columns
         self._position = 0
@@ -96,14 +99,16 @@ class _Extremes:
 
 
 class _Spectrum:
-    """The power spectrum of each column of a stream of `samples`: the mean of the channels and of the frames in it.
+    """The power spectrum of each of at most so many `columns` of a stream of `samples`.
+
+    That is the mean of the channels and of the frames in it.
 
     Of powers, not of samples, so that what is in one channel the other's opposite is seen. Frames are of `FFT` samples
     under a Hann window, shorter in a file of less than eight of them; at least one lies in each column.
     """
 
-    def __init__(self, channels: int, samples: int) -> None:
-        columns = min(COLUMNS, samples)
+    def __init__(self, channels: int, samples: int, columns: int) -> None:
+        columns = min(columns, samples)
         length = min(FFT, max(SHORTEST_WINDOW, 1 << (samples // 8).bit_length()))
         self._window = np.hanning(length + 1)[:-1].astype(np.float32)
         self._hop = max(1, min(samples // columns, length // 2))
@@ -136,13 +141,15 @@ class _Spectrum:
         return decibels
 
 
-def _rows(decibels: NDArray[np.float32], sample_rate: int) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """Levels `[columns, bins]` as `ROWS` frequencies (Hz), each as far from the next to the ear, and `[rows, columns]`.
+def _rows(
+    decibels: NDArray[np.float32], sample_rate: int, rows: int
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Levels `[columns, bins]` as `rows` frequencies (Hz), each as far from the next to the ear, and `[rows, columns]`.
 
     A row takes the largest of its bins, or lies between two where bins are further apart than rows.
     """
     width = sample_rate / 2 / (decibels.shape[1] - 1)  # of a bin, in Hz
-    edges = np.geomspace(LOWEST_HZ, sample_rate / 2, ROWS + 1)
+    edges = np.geomspace(LOWEST_HZ, sample_rate / 2, rows + 1)
     middles = np.sqrt(edges[:-1] * edges[1:])
     below = np.floor(middles / width).astype(int)
     part = (middles / width - below).astype(np.float32)

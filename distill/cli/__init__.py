@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from distill import configuration, options, startup
-from distill.cli import batch, completion, config, generate, inspect, models, pick, replay
+from distill.cli import batch, completion, config, generate, inspect, models, pick, replay, report
 from distill.cli import plugins as plugins_command
 from distill.cli.messages import fail, warn, warn_of_problems
 from distill.errors import INTERRUPTIONS, DistillError, DistillWarning, PluginError, Terminated, traceback_wanted
@@ -91,6 +91,7 @@ class _Program(click.Group):
             generate.command(plugins),
             batch.command(plugins),
             replay.command(plugins),
+            report.report,
             pick.pick,
             models.models,
             inspect.inspect,

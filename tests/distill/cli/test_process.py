@@ -37,6 +37,7 @@ DISTILL = [sys.executable, "-m", "distill"]
         ["pick", "missing"],
         ["config", "show"],
         ["completion", "zsh"],
+        ["report", "nowhere"],
     ],
 )
 def test_a_light_command_imports_neither_torch_nor_numpy(arguments: list[str]) -> None:

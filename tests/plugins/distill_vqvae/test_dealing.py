@@ -15,7 +15,7 @@ from torch import Tensor
 
 from distill import GenerationRequest
 from distill.concurrency import UnwantedError
-from distill.errors import DistillError, DistillWarning, NotFiniteError
+from distill.errors import DistillError, DistillWarning, NotFiniteError, RequestError
 from distill_vqvae import dealing
 from distill_vqvae.blocks import Row, Settings, sample_block
 from distill_vqvae.dealing import Asked, Dealer
