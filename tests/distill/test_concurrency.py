@@ -88,8 +88,7 @@ def test_an_error_in_place_of_a_task_is_raised_in_its_turn(before: int) -> None:
             yield giving(number, 0.01)
         raise ZeroDivisionError
 
-    found = []
+    results = in_order(tasks(), 2)
+    assert [next(results) for _ in range(before)] == list(range(before))
     with pytest.raises(ZeroDivisionError):
-        for result in in_order(tasks(), 2):
-            found.append(result)
-    assert found == list(range(before))
+        next(results)
