@@ -49,9 +49,9 @@ def memory_free(device: str) -> int | None:
 
     On Linux what the system has and what its container may still take, whichever is less.
     """
-    import torch
-
     if device == "cuda":
+        import torch
+
         return int(torch.cuda.mem_get_info()[0])
     found = []
     with suppress(OSError, ValueError, IndexError):

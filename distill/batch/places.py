@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import platform
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -10,11 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from distill import devices
 from distill.batch.work import Outcome, Task, make
 from distill.batch.workers import Workers
+from distill.concurrency import processors
 from distill.errors import DistillError
 from distill.text import clean, describe
 
+BYTES_OF_TORCH = 2**30
+"""What a process takes before it has loaded a model, amply."""
 EXTRA = "pip install 'distill[distributed]'"
 SECONDS_TO_CONNECT = 10
 
@@ -38,9 +43,21 @@ def local(workers: int) -> Iterator[Place]:
         executor.shutdown(wait=False)
 
 
-def processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def fitting(used: Iterable[str], largest: int) -> int:
+    """How many processes of this machine suit jobs that compute on the devices `used`, as options name them.
+
+    A GPU is filled by one. Otherwise it is one for each processor, as far as memory goes: a thread more in one process
+    gains little, because much of what it does is Python's. `largest`: bytes of the largest checkpoint.
+    """
+    if any(device != "cpu" and (device != "auto" or _may_have_gpu()) for device in used):
+        return 1
+    free = devices.memory_free("cpu")
+    return max(1, processors() if free is None else min(processors(), free // (BYTES_OF_TORCH + 2 * largest)))
+
+
+def _may_have_gpu() -> bool:
+    """Whether this machine seems to have one; torch, which knows, takes a second to say so."""
+    return Path("/dev/nvidiactl").exists() or (sys.platform == "darwin" and platform.machine() == "arm64")
 
 
 @contextmanager

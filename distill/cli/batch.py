@@ -60,7 +60,8 @@ def _own_parameters() -> list[click.Parameter]:
                      "combination. The argument is then a MODEL."),
         click.Option(["--seeds"], metavar="SEEDS", help="With each of these seeds, as 0-99 or 1,5,10-19."),
         options.number("--workers", "-w", default=None, low=1, high=MOST_WORKERS, integer=True,
-                       default_means="default one, with all processors", help="Processes of this machine."),
+                       default_means="default one for each processor, or one with a GPU",
+                       help="Processes of this machine."),
         click.Option(["--scheduler"], metavar="ADDRESS",
                      help="The workers of this Dask scheduler, tcp://host:port, instead. Needs Dask: "
                      "pip install 'distill[distributed]'."),
@@ -172,11 +173,13 @@ def _make(
 def _place(values: Mapping[str, Any], missing: Sequence[File]) -> AbstractContextManager[Place]:
     from distill.batch import places
 
+    jobs = {file.recipe.job.claim.header.path: file.recipe.job for file in missing}
     if values["scheduler"] is None:
-        return places.local(values["workers"] or 1)
-    jobs = [file.recipe.job for file in missing] if values["send_models"] else []
-    models = {job.described["model"]["sha256"]: job.claim.header.path for job in jobs if job.described is not None}
-    return places.dask(values["scheduler"], [(path, sha256) for sha256, path in models.items()])
+        largest = max(path.stat().st_size for path in jobs)
+        workers = values["workers"] or places.fitting({file.recipe.job.device for file in missing}, largest)
+        return places.local(min(workers, len(missing)))
+    models = [(path, str(job.described["model"]["sha256"])) for path, job in jobs.items() if job.described is not None]
+    return places.dask(values["scheduler"], models if values["send_models"] else [])
 
 
 def _wanted(ctx: click.Context, asker: Asker, values: Mapping[str, Any]) -> list[Wanted]:
