@@ -124,13 +124,10 @@ def sidecar_name(name: str) -> str:
 
 @dataclass(frozen=True)
 class Folder(Store):
-    """A local folder, or one that several machines share."""
+    """A local folder, or one that several machines share, at an absolute path; `where` is what users call it."""
 
     directory: Path
-
-    @property
-    def where(self) -> str:  # type: ignore[override]
-        return str(self.directory)
+    where: str
 
     def prepare(self) -> None:
         outputs.prepare(self.directory)
@@ -198,7 +195,7 @@ class Folder(Store):
         return _FolderJournal(self.directory / journal.NAME)
 
     def path(self, name: str) -> str:
-        return str(self.directory / name)
+        return str(Path(self.where) / name)
 
 
 class Remote(Store):
@@ -309,7 +306,7 @@ class Remote(Store):
 
 def store(where: str) -> Store:
     """The store at `where`: a URL, or a folder."""
-    return Remote(where) if "://" in where else Folder(Path(where))
+    return Remote(where) if "://" in where else Folder(Path(where).absolute(), where)
 
 
 def _draft() -> str:

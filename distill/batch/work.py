@@ -245,7 +245,8 @@ def _place(task: Task, job: Job, slot: Slot, file: GeneratedFile) -> Line:
     while True:
         name = f"{slot.stem}{f'-{number}' if number > 1 else ''}{audio.suffix}"
         replaces = slot.anew and number == 1
-        if not replaces and (store.has(name) or store.has(sidecar_name(name))):
+        beside = [sidecar_name(name), str(Path(name).with_suffix(outputs.PICTURE))]
+        if not replaces and any(map(store.has, [name, *beside])):
             if matching.is_of(said := store.record(name), job, slot.seed) and store.has(name):
                 return line_of(store, slot, name, said, task.batch, task.date)
             replaces = store.has(name) and matching.is_of(store.carried(name), job, slot.seed)

@@ -107,7 +107,8 @@ def _serve(pipe: Connection, threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl+C to all; who started this one decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is imported
-    sys.stdin.close()
+    if sys.stdin is not None:
+        sys.stdin.close()
     while True:
         try:
             fn, args, kwargs = pipe.recv()

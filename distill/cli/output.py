@@ -87,7 +87,7 @@ def output(values: Mapping[str, Any]) -> Output:
             mode,
             unsaid.width if width is None else width,
             unsaid.depth if depth is None else depth,
-            values["hrtf"] if mode == "binaural" else None,
+            values["hrtf"].absolute() if mode == "binaural" and values["hrtf"] is not None else None,
         )
     normalize, lufs = values["normalize"], values["lufs"]
     if normalize != "loudness":  # which goes well with any loudness
