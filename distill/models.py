@@ -87,8 +87,9 @@ class GenerativeModel(ABC):
         """The files for `requests`, in order. A model that makes several at less cost together does so here.
 
         What a file holds is what `generate` gives for its request alone, whatever the others and `batch_size`: how
-        many chunks to compute together, None for what memory allows. There may be a million requests: read them as
-        they are needed. If the iterator has a `close`, it is called when no more is wanted of it and of its files.
+        many chunks to compute together, None for what memory allows. Requests may differ in everything. There may be a
+        million of them: read them as they are needed, and raise what is wrong with one when it is its turn. If the
+        iterator has a `close`, it is called when no more is wanted of it and of its files.
         """
         for request in requests:
             yield Generation(self.generate(request))

@@ -151,6 +151,22 @@ def check_files_do_not_depend_on_their_batch(subject: Subject) -> None:
         require(same, f"a file depends on the others of its batch, or on the batch size (here {batch_size})")
 
 
+def check_requests_of_a_batch_may_differ(subject: Subject) -> None:
+    """A file is the same among others of other settings and other lengths."""
+    requests = [subject.request(), subject.request(seed=2, samples=subject.samples // 2)]
+    for option in subject.declared.options:
+        for seed, (line, rest) in enumerate(_lines_to_try(option, subject), start=3):
+            with contextlib.suppress(RequestError):
+                request = subject.request(*line, *rest, seed=seed)
+                subject.sound(request)
+                requests.append(request)
+    for request, made in zip(requests, _batch(subject, requests, None), strict=True):
+        same = np.array_equal(made, subject.sound(request))
+        require(
+            same, f"a file depends on the settings of others in its batch (here with {clean(dict(request.options))})"
+        )
+
+
 def check_files_can_be_made_side_by_side(subject: Subject) -> None:
     """A model that says it is `concurrent` gives the same files to several threads at once."""
     if not subject.model.concurrent:
@@ -267,6 +283,7 @@ CHECKS: list[Callable[[Subject], None]] = [
     check_durations_are_exact,
     check_progress_is_counted,
     check_files_do_not_depend_on_their_batch,
+    check_requests_of_a_batch_may_differ,
     check_files_can_be_made_side_by_side,
     check_long_files_come_in_chunks,
     check_damaged_files_are_refused,

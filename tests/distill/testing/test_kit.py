@@ -218,6 +218,17 @@ BREAKAGES = [
         said="generate_batch gives 2 files for 3 requests",
     ),
     Breakage(
+        meant="requests_of_a_batch_may_differ",
+        old="sample_rate = 8000\n",
+        new="sample_rate = 8000\n"
+        "            def generate_batch(self, requests, batch_size=None):\n"
+        "                requests = list(requests)\n"
+        "                for request in requests:\n"
+        "                    alike = __import__('dataclasses').replace(request, options=requests[0].options)\n"
+        "                    yield __import__('distill').Generation(self.generate(alike))\n",
+        said="a file depends on the settings of others in its batch",
+    ),
+    Breakage(
         meant="files_can_be_made_side_by_side",
         old="sample_rate = 8000\n",
         new="sample_rate = 8000\n"
@@ -310,7 +321,9 @@ BREAKAGES = [
         said="it prints 'hello'",
     ),
 ]
-IMPLIED = {"sound_is_deterministic": {"check_files_do_not_depend_on_their_batch"}}
+IMPLIED = {
+    "sound_is_deterministic": {"check_files_do_not_depend_on_their_batch", "check_requests_of_a_batch_may_differ"}
+}
 
 
 @parametrize_with_checks("hum", hum.write_checkpoint)
