@@ -225,6 +225,12 @@ class Remote(Store):
             raise DistillError(f"--output-dir {clean(self.where, 200)}: {clean(str(error), 200)}.") from error
         return fs, path.rstrip("/")
 
+    @property
+    def _has_objects(self) -> bool:
+        """Whether what is uploaded appears at once, whole."""
+        protocol = self._opened[0].protocol
+        return not OBJECT_STORES.isdisjoint([protocol] if isinstance(protocol, str) else protocol)
+
     def _at(self, name: str) -> str:
         return f"{self._opened[1]}/{name}"
 
@@ -243,7 +249,8 @@ class Remote(Store):
         probe = self._at(_draft())
         try:
             with self._told() as fs:
-                fs.makedirs(self._opened[1], exist_ok=True)
+                if not self._has_objects:  # where folders need not be made, a bucket would be
+                    fs.makedirs(self._opened[1], exist_ok=True)
                 fs.pipe_file(probe, b"")
                 fs.rm_file(probe)
         except FileNotFoundError as error:
@@ -284,8 +291,7 @@ class Remote(Store):
         if not replace and self.has(name):
             return False
         with self._told() as fs:
-            protocols = {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
-            if protocols & OBJECT_STORES:
+            if self._has_objects:
                 fs.put_file(str(source), self._at(name))
             else:
                 draft = self._at(_draft())

@@ -158,18 +158,17 @@ def _make(
         date = next((line.date for line in known.values() if line.batch == batch), naming.today())
         found = stock.take(store, files, known, values["verify"], batch, date)
         told.begin(store, files, found.kept)
-        if not found.missing:
-            told.end()
-            return
         adding = store.journal()
         try:
-            adding.append(journal.text(found.found)) if found.found else None
-            with _place(values, found.missing) as place:
-                run = Run(
-                    store, place, batch, date, Told(told.made, told.failed, told.warning, told.progress),
-                    fail_fast=not values["keep_going"],
-                )  # fmt: skip
-                run.run(plan.units(found.missing, place.slots()), adding)
+            if found.found:
+                adding.append(journal.text(found.found))
+            if found.missing:
+                with _place(values, found.missing) as place:
+                    run = Run(
+                        store, place, batch, date, Told(told.made, told.failed, told.warning, told.progress),
+                        fail_fast=not values["keep_going"],
+                    )  # fmt: skip
+                    run.run(plan.units(found.missing, place.slots()), adding)
         finally:
             adding.close()
         told.end()
