@@ -337,10 +337,16 @@ class _FolderJournal:
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("ab+")
-        if self._file.tell():
-            self._file.seek(-1, os.SEEK_END)
-            if self._file.read(1) != b"\n":  # what a killed run began
+        size = self._file.tell()
+        self._file.seek(0)
+        last = b""
+        for line in self._file:
+            last = line
+        if not last.endswith(b"\n"):
+            if journal.parse(last):
                 self._file.write(b"\n")
+            else:  # what a killed run began
+                self._file.truncate(size - len(last))
 
     def append(self, lines: bytes) -> None:
         self._file.write(lines)
