@@ -171,6 +171,8 @@ class Folder(Store):
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):  # while a batch is at work, its lock is there
+                folder.parent.rmdir()
 
     def listing(self) -> dict[str, int]:
         with os.scandir(self.directory) as entries:

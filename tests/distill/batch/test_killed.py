@@ -12,7 +12,19 @@ from pathlib import Path
 
 import pytest
 from checkpoints import save, vae_contents, vqvae_contents
-from processes import JOURNAL, audio, batch, check_done, check_whole, files_in, finished, kill, stamps, started
+from processes import (
+    JOURNAL,
+    audio,
+    batch,
+    check_done,
+    check_whole,
+    files_in,
+    finished,
+    kill,
+    stamps,
+    started,
+    wait_for,
+)
 
 ROWS = """\
 model,seed,count,duration,format,normalize,name
@@ -133,3 +145,11 @@ def test_killed_again_and_again_it_ends_with_what_an_undisturbed_run_makes(
         while not is_cut_short(undisturbed, folder, moment):
             folder = next(folders)  # that one is done
     assert not is_cut_short(undisturbed, folder, lambda process, _: process.wait())
+
+
+def test_a_killed_batch_takes_its_workers_along_in_mid_file(undisturbed: Undisturbed, tmp_path: Path) -> None:
+    model, out = undisturbed.manifest.parent / "pebbles.distill", tmp_path / "out"
+    with started(model, "--seeds", "1", "-d", "1200", "-o", out, "--workers", 1) as process:
+        wait_for(lambda: any(out.glob(".distill-batch/*/.*.part")) or process.poll() is not None, "a draft")
+        kill(process)
+    assert audio(out) == {}
