@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor
+from concurrent.futures import CancelledError, Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +65,7 @@ def _may_have_gpu() -> bool:
 def dask(address: str, models: Iterable[tuple[Path, str]] = ()) -> Iterator[Place]:
     """The workers of the Dask scheduler at `address`; `models` are sent to each first: paths and their SHA-256.
 
-    Raises `DistillError` where there is no scheduler, or its workers have no distill of this version.
+    Raises `DistillError` where there is no scheduler, or none any more, or its workers have no distill of this version.
     """
     try:
         import distributed
@@ -72,6 +73,7 @@ def dask(address: str, models: Iterable[tuple[Path, str]] = ()) -> Iterator[Plac
         raise DistillError(f"--scheduler needs Dask. Install it, here and on the workers: {EXTRA}.") from error
     from distill.batch import sending
 
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what it logs is told in one line
     try:
         connect: Any = distributed.Client  # which has no types
         client = connect(address, timeout=SECONDS_TO_CONNECT, set_as_default=False)
@@ -85,4 +87,9 @@ def dask(address: str, models: Iterable[tuple[Path, str]] = ()) -> Iterator[Plac
         if sent:
             sending.send(client, sent)
         executor = client.get_executor(pure=False)
-        yield Place(executor, lambda: sending.threads(client), sending.make_with_sent if sent else make)
+        try:
+            yield Place(executor, lambda: sending.threads(client), sending.make_with_sent if sent else make)
+        except CancelledError as error:  # as all is that was asked of a scheduler which has gone
+            raise DistillError(
+                f"--scheduler {clean(address)}: the connection is lost. Finished files are kept; run it again."
+            ) from error

@@ -168,6 +168,8 @@ class Folder(Store):
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):  # while a batch is at work, its lock is there
+                folder.parent.rmdir()
 
     def listing(self) -> dict[str, int]:
         with os.scandir(self.directory) as entries:
@@ -222,6 +224,12 @@ class Remote(Store):
             raise DistillError(f"--output-dir {clean(self.where, 200)}: {clean(str(error), 200)}.") from error
         return fs, path.rstrip("/")
 
+    @property
+    def _has_objects(self) -> bool:
+        """Whether what is uploaded appears at once, whole."""
+        protocol = self._opened[0].protocol
+        return not OBJECT_STORES.isdisjoint([protocol] if isinstance(protocol, str) else protocol)
+
     def _at(self, name: str) -> str:
         return f"{self._opened[1]}/{name}"
 
@@ -240,7 +248,8 @@ class Remote(Store):
         probe = self._at(_draft())
         try:
             with self._told() as fs:
-                fs.makedirs(self._opened[1], exist_ok=True)
+                if not self._has_objects:  # where folders need not be made, a bucket would be
+                    fs.makedirs(self._opened[1], exist_ok=True)
                 fs.pipe_file(probe, b"")
                 fs.rm_file(probe)
         except FileNotFoundError as error:
@@ -281,8 +290,7 @@ class Remote(Store):
         if not replace and self.has(name):
             return False
         with self._told() as fs:
-            protocols = {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
-            if protocols & OBJECT_STORES:
+            if self._has_objects:
                 fs.put_file(str(source), self._at(name))
             else:
                 draft = self._at(_draft())
@@ -328,10 +336,16 @@ class _FolderJournal:
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("ab+")
-        if self._file.tell():
-            self._file.seek(-1, os.SEEK_END)
-            if self._file.read(1) != b"\n":  # what a killed run began
+        size = self._file.tell()
+        self._file.seek(0)
+        last = b""
+        for line in self._file:
+            last = line
+        if not last.endswith(b"\n"):
+            if journal.parse(last):
                 self._file.write(b"\n")
+            else:  # what a killed run began
+                self._file.truncate(size - len(last))
 
     def append(self, lines: bytes) -> None:
         self._file.write(lines)

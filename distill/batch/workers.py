@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from queue import SimpleQueue
@@ -62,13 +63,15 @@ class _Worker:
         self._process: SpawnProcess | None = None
         self._pipe: Connection | None = None
         self._ended = False
+        self._starting = threading.Lock()
 
     def run(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What `fn` gives in the process. Raises `BrokenExecutor` where the process ends meanwhile."""
-        if self._ended:
-            raise BrokenExecutor("the worker was told to end")
-        if self._process is None or not self._process.is_alive():
-            self._start()
+        with self._starting:
+            if self._ended:
+                raise BrokenExecutor("the worker was told to end")
+            if self._process is None or not self._process.is_alive():
+                self._start()
         assert self._pipe is not None
         try:
             self._pipe.send((fn, args, kwargs))
@@ -80,6 +83,9 @@ class _Worker:
         return result
 
     def _start(self) -> None:
+        resource_tracker.ensure_running()  # which lifts the block, once
+        if hasattr(signal, "pthread_sigmask"):  # a process that is not ready to ignore Ctrl+C inherits this thread's
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         self._pipe, theirs = _CONTEXT.Pipe()
         self._process = _CONTEXT.Process(target=_serve, args=(theirs, self._threads), daemon=True)
         self._process.start()
@@ -95,7 +101,8 @@ class _Worker:
 
     def end(self) -> None:
         """End the process at once, and start none again."""
-        self._ended = True
+        with self._starting:
+            self._ended = True
         process = self._process
         if process is not None:
             process.kill()

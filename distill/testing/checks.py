@@ -161,11 +161,12 @@ def check_requests_of_a_batch_may_differ(subject: Subject) -> None:
                 subject.sound(request)
                 requests.append(request)
     together = list(subject.model.generate_batch(iter(requests)))
-    for request, made in zip(requests, together, strict=False):  # another check tells of those that are no files
-        if isinstance(made, Generation):
-            same = np.array_equal(joined(made.chunks), subject.sound(request))
-            shown = clean(dict(request.options))
-            require(same, f"a file depends on the settings of others in its batch (here with {shown})")
+    if len(together) != len(requests) or not all(isinstance(made, Generation) for made in together):
+        return  # of which another check tells
+    for request, made in zip(requests, together, strict=True):
+        same = np.array_equal(joined(made.chunks), subject.sound(request))
+        shown = clean(dict(request.options))
+        require(same, f"a file depends on the settings of others in its batch (here with {shown})")
 
 
 def check_files_can_be_made_side_by_side(subject: Subject) -> None:
