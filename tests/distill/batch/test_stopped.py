@@ -153,6 +153,16 @@ def test_a_journal_that_a_killed_run_left_short_is_completed_and_nothing_is_made
     check_journal(few)
 
 
+def test_audio_that_a_killed_run_left_without_its_sidecar_gets_it_under_the_same_name(model: Path, few: Path) -> None:
+    before = audio(few)
+    (few / "pebbles-2.json").unlink()
+    (few / JOURNAL).unlink()
+    again = batch(model, *FEW, "-o", few)
+    assert (again.returncode, again.stdout) == (0, f"{few}/pebbles-2.wav\n")
+    assert audio(few) == before
+    check_journal(few)
+
+
 def test_a_folder_that_cannot_be_written_to_is_one_line(model: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = batch(model, *FEW, "-o", tmp_path / "file" / "out")
