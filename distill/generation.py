@@ -6,7 +6,7 @@ model chunks → the file's rate → space → exact length, faded edges → spo
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby, islice
@@ -15,10 +15,10 @@ from typing import Any
 from distill import devices, naming, outputs, sidecar
 from distill.audio.formats import check_length
 from distill.audio.space import Space
-from distill.errors import DistillWarning, RequestError
+from distill.errors import DistillError, DistillWarning, RequestError
 from distill.finishing import Draft, Finisher, too_quiet
 from distill.jobs import Job, file_format
-from distill.making import Batch, Making
+from distill.making import Making, Settled
 from distill.models import GenerativeModel
 from distill.output import Output
 from distill.registry import Claim
@@ -69,16 +69,19 @@ def generate(
     count = 0
     for _, together in groupby(jobs, key=lambda job: id(job) if job.has_common_level else None):
         with outputs.Drafts(directory) as drafts:
-            batches = [_batch(job, model, device, job.date or today, drafts) for job in together]
-            making = Making(model, batches, lambda index, *chunks, before=count: progress(before + index, *chunks))
-            with closing(making.finished()) as finished:
-                for batch in batches:
-                    described = []
-                    for index, draft in enumerate(islice(finished, len(batch.job.seeds))):
-                        yield _publish(batch, drafts, draft, index)
-                        described.append(draft.described)
-                    _tell_of_levels(batch.job, described)
-            count += sum(len(batch.job.seeds) for batch in batches)
+            settled, refused = _settle(together, model, device, today, drafts)
+            if settled:
+                making = Making(model, settled, lambda index, *chunks, before=count: progress(before + index, *chunks))
+                with closing(making.finished()) as finished:
+                    for one in settled:
+                        described = []
+                        for index, draft in enumerate(islice(finished, len(one.job.seeds))):
+                            yield _publish(one, drafts, draft, index)
+                            described.append(draft.described)
+                        _tell_of_levels(one.job, described)
+            if refused is not None:
+                raise refused
+            count += sum(len(one.job.seeds) for one in settled)
 
 
 def load(claim: Claim, device: str) -> GenerativeModel:
@@ -96,8 +99,20 @@ def load(claim: Claim, device: str) -> GenerativeModel:
     return model
 
 
-def _batch(job: Job, model: GenerativeModel, device: str, date: str, drafts: outputs.Drafts) -> Batch:
-    """`job` with what is settled of it once its `model` is there."""
+def _settle(
+    jobs: Iterable[Job], model: GenerativeModel, device: str, today: str, drafts: outputs.Drafts
+) -> tuple[list[Settled], DistillError | None]:
+    """`jobs` with what is settled once their `model` is there; up to one that cannot be, and why."""
+    settled: list[Settled] = []
+    for job in jobs:
+        try:
+            settled.append(_settled(job, model, device, job.date or today, drafts))
+        except DistillError as error:
+            return settled, error
+    return settled, None
+
+
+def _settled(job: Job, model: GenerativeModel, device: str, date: str, drafts: outputs.Drafts) -> Settled:
     output = job.output
     form = file_format(output, output.sample_rate or model.sample_rate)
     channels = _channels(output, model)
@@ -113,18 +128,18 @@ def _batch(job: Job, model: GenerativeModel, device: str, date: str, drafts: out
         "precision": precision,
         **sidecar.describe_output(output, form),
     }
-    return Batch(job, form, samples, precision, Finisher(output, form, channels, made_by, date, drafts), date)
+    return Settled(job, form, samples, precision, Finisher(output, form, channels, made_by, date, drafts), date)
 
 
-def _publish(batch: Batch, drafts: outputs.Drafts, draft: Draft, index: int) -> GeneratedFile:
+def _publish(settled: Settled, drafts: outputs.Drafts, draft: Draft, index: int) -> GeneratedFile:
     """Give a finished file its name."""
-    job, form, described = batch.job, batch.form, draft.described
+    job, form, described = settled.job, settled.form, draft.described
     claim = job.claim
     fields = {
         "model": claim.header.name,
         "seed": described["seed"],
         "index": index + 1,
-        "date": batch.date,
+        "date": settled.date,
         "duration": f"{job.duration:g}",
         "loader": claim.loader.name,
         "rate": form.sample_rate,

@@ -1,4 +1,4 @@
-"""The files of one job in the making: several at once, in threads, where the model can."""
+"""Files in the making: several at once, in threads, where the model can."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Batch:
+class Settled:
     """The files of `job`, with what is settled once its model is there: `samples` are each file's, at the rate of
     `form`; `finisher` finishes them, `date` is theirs."""
 
@@ -47,18 +47,18 @@ class Batch:
 
 
 class Making:
-    """The files of `batches`, made with `model`. One whose level is common to its files is there alone."""
+    """The files of `jobs`, made with `model`. One whose level is common to its files is there alone."""
 
-    def __init__(self, model: GenerativeModel, batches: Sequence[Batch], progress: Progress) -> None:
-        self._model, self._batches = model, batches
-        self._claim = batches[0].job.claim
+    def __init__(self, model: GenerativeModel, jobs: Sequence[Settled], progress: Progress) -> None:
+        self._model, self._jobs = model, jobs
+        self._claim = jobs[0].job.claim
         self._progress = _InTurn(progress)
-        count = sum(len(batch.job.seeds) for batch in batches)
+        count = sum(len(settled.job.seeds) for settled in jobs)
         self._workers = min(count, devices.threads()) if model.concurrent else 1
 
     def finished(self) -> Generator[Draft, None, None]:
         """The files in order, each as soon as it and those before it are whole."""
-        first = self._batches[0].job
+        first = self._jobs[0].job
         with self._claim.breakage_named("generating with"):
             generations = iter(self._model.generate_batch(self._requests(), first.batch_size))
         stop = self._stopping(generations)
@@ -74,14 +74,14 @@ class Making:
 
     def _at_one_gain(self, generations: Iterator[Generation], stop: Callable[[], None]) -> Iterator[Draft]:
         """All files at the gain that suits the loudest of them: none is finished until all are made."""
-        [batch] = self._batches
-        finisher = batch.finisher
+        [settled] = self._jobs
+        finisher = settled.finisher
         spooled = []
         for one in self._run(self._tasks(generations, self._spool), stop):
             spooled.append(one)
             self._progress.pass_on()
         gain = levels.gain_to_peak(max(one.level.peak for one in spooled))
-        if batch.form.lossy:  # what their decoders give back is known only when all are written
+        if settled.form.lossy:  # what their decoders give back is known only when all are written
             while (room := min(self._run((partial(finisher.room, one, gain) for one in spooled), stop))) < 1.0:
                 gain *= room
         yield from self._run((partial(finisher.finish, one, gain) for one in spooled), stop)
@@ -101,15 +101,15 @@ class Making:
 
         return stop
 
-    def _files(self) -> Iterator[tuple[Batch, list[GenerationRequest]]]:
+    def _files(self) -> Iterator[tuple[Settled, list[GenerationRequest]]]:
         """What is asked of the model for each file in order: one sound, or where left and right are two, both."""
-        for batch in self._batches:
-            job = batch.job
-            needed = resampling.samples_needed(batch.samples, self._model.sample_rate, batch.form.sample_rate)
+        for settled in self._jobs:
+            job = settled.job
+            needed = resampling.samples_needed(settled.samples, self._model.sample_rate, settled.form.sample_rate)
             for seed in job.seeds:
                 second = [int(stream(seed, "second sound").integers(2**63))] if job.output.two_seeds else []
-                requests = [GenerationRequest(one, needed, job.options, batch.precision) for one in (seed, *second)]
-                yield batch, requests
+                requests = [GenerationRequest(one, needed, job.options, settled.precision) for one in (seed, *second)]
+                yield settled, requests
 
     def _requests(self) -> Iterator[GenerationRequest]:
         for _, requests in self._files():
@@ -118,9 +118,9 @@ class Making:
     def _tasks(
         self, generations: Iterator[Generation], make: Callable[[_Sounds, Event], T]
     ) -> Iterator[Callable[[Event], T]]:
-        for index, (batch, requests) in enumerate(self._files()):
+        for index, (settled, requests) in enumerate(self._files()):
             sounds = [(request, self._next(generations, index)) for request in requests]
-            yield partial(make, _Sounds(index, batch, sounds))
+            yield partial(make, _Sounds(index, settled, sounds))
 
     def _next(self, generations: Iterator[Generation], index: int) -> Generation:
         with self._claim.breakage_named("generating with"):
@@ -130,25 +130,27 @@ class Making:
         return generation
 
     def _make(self, sounds: _Sounds, unwanted: Event) -> Draft:
-        finisher = sounds.batch.finisher
+        finisher = sounds.settled.finisher
         spooled = self._spool(sounds, unwanted)
         return finisher.finish(spooled, finisher.gain(spooled.level), unwanted)
 
     def _spool(self, sounds: _Sounds, unwanted: Event) -> Spooled:
         """The samples of a file, put by until its level is known."""
         began = time.monotonic()
-        batch = sounds.batch
-        spool, level = batch.finisher.spool(self._finished_blocks(sounds), unwanted)
+        settled = sounds.settled
+        spool, level = settled.finisher.spool(self._finished_blocks(sounds), unwanted)
         request, generation = sounds.each[0]
         described = {
             "seed": request.seed,
-            "options": dict(batch.job.options),
-            "duration": batch.job.duration,
-            "samples": batch.samples,
-            "sample_rate": batch.form.sample_rate,
-            "channels": batch.finisher.channels,
+            "options": dict(settled.job.options),
+            "duration": settled.job.duration,
+            "samples": settled.samples,
+            "sample_rate": settled.form.sample_rate,
+            "channels": settled.finisher.channels,
             "stats": self._stats(generation),
         }
+        if settled.job.has_common_level:
+            described["level_seeds"] = [settled.job.seeds[0], len(settled.job.seeds)]
         return Spooled(spool, level, described, time.monotonic() - began)
 
     def _stats(self, generation: Generation) -> dict[str, float]:
@@ -160,25 +162,25 @@ class Making:
 
     def _finished_blocks(self, sounds: _Sounds) -> Iterator[NDArray[np.float32]]:
         """The file's samples at its own rate, in space, faded at both edges, before its level is set."""
-        batch, position = sounds.batch, 0
+        settled, position = sounds.settled, 0
         for block in self._in_space(sounds):
-            kept = block[:, : batch.samples - position]
-            yield levels.fade_edges(kept, position, batch.samples, batch.form.sample_rate)
+            kept = block[:, : settled.samples - position]
+            yield levels.fade_edges(kept, position, settled.samples, settled.form.sample_rate)
             position += kept.shape[1]
 
     def _in_space(self, sounds: _Sounds) -> Iterator[NDArray[np.float32]]:
         """The file's samples at its own rate, or a few more: `[channels, samples]`."""
-        batch = sounds.batch
+        settled = sounds.settled
         first = partial(self._progress.report, sounds.index)
         each = [
-            self._at_rate(batch.form.sample_rate, *one, first if number == 0 else _say_nothing)
+            self._at_rate(settled.form.sample_rate, *one, first if number == 0 else _say_nothing)
             for number, one in enumerate(sounds.each)
         ]
         if len(each) > 1:
-            sides = zip(*(cut(blocks, BLOCK, batch.samples) for blocks in each), strict=True)
+            sides = zip(*(cut(blocks, BLOCK, settled.samples) for blocks in each), strict=True)
             return (np.concatenate(pair) for pair in sides)
-        space = batch.job.output.space
-        return each[0] if space is None else spatial.spatialise(each[0], batch.form.sample_rate, space)
+        space = settled.job.output.space
+        return each[0] if space is None else spatial.spatialise(each[0], settled.form.sample_rate, space)
 
     def _at_rate(
         self, rate: int, request: GenerationRequest, generation: Generation, report: Callable[[int, int], None]
@@ -215,10 +217,10 @@ class Making:
 
 @dataclass(frozen=True)
 class _Sounds:
-    """The sounds of the file at `index`, one of `batch`: what was asked of the model, and what it gives for it."""
+    """The sounds of the file at `index`, one of `settled`: what was asked of the model, and what it gives for it."""
 
     index: int
-    batch: Batch
+    settled: Settled
     each: list[tuple[GenerationRequest, Generation]]
 
 

@@ -56,7 +56,10 @@ class Record:
         """The audio file: that at `path`, or that beside the sidecar there; None where it is not there."""
         if self.path.suffix.lower() != outputs.SIDECAR:
             return self.path
-        beside = self.path.with_name(self.get("file", kind=str))
+        try:
+            beside = self.path.with_name(self.get("file", kind=str))
+        except ValueError:  # no name of a file
+            return None
         return beside if beside.parent == self.path.parent and beside.is_file() else None
 
     def get(self, *keys: str, kind: type | tuple[type, ...]) -> Any:

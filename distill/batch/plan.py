@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 from distill import naming
+from distill.batch import matching
 from distill.jobs import Job
-from distill.output import Output
 
 MOST_FILES = 1_000_000
 UNIT_FILES = 32
@@ -24,9 +24,6 @@ ROWS = 8
 """Files that models like to make together: a unit holds a multiple of it, where there are as many."""
 UNITS_A_WORKER = 4
 """So many units at least for each worker, so that none waits long for the last."""
-
-_OF_FILES = [one.name for one in fields(Output) if one.name not in ("directory", "name", "overwrite", "gain")]
-"""The fields of `Output` that say what a file is to be."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -42,20 +39,9 @@ class Recipe:
     digest: str
 
     @classmethod
-    def of(cls, job: Job, name: str, fields: Mapping[str, object]) -> Recipe:
-        """The recipe of `job`, whose `described` says which checkpoints it is of."""
-        assert job.described is not None, "a batch knows its checkpoints"
-        asked = (
-            [one["sha256"] for one in (job.described["model"], *job.described["other_models"])],
-            job.claim.loader.name,
-            sorted(job.options.items()),
-            job.duration,
-            job.precision,
-            name,
-            [getattr(job.output, field) for field in _OF_FILES],
-            (job.seeds[0], len(job.seeds)) if job.has_common_level and job.seeds else None,
-        )
-        text = repr(asked)  # of plain values, whose representation is the same everywhere
+    def of(cls, job: Job, name: str, fields: Mapping[str, object], of_files: str) -> Recipe:
+        """The recipe of `job`, whose `described` says which checkpoints it is of; `of_files`: `matching.of_output`."""
+        text = f"{matching.of_job(job, of_files)} {job.output.sample_rate} {name!r}"
         return cls(job, name, fields, hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32])
 
 

@@ -15,6 +15,7 @@ from distill.batch.places import Place
 from distill.batch.plan import File
 from distill.batch.stores import Appending, Store
 from distill.batch.work import Failure, Outcome, Part, Task, slot_of
+from distill.errors import DistillError
 from distill.text import describe
 
 TRIES = 3
@@ -41,8 +42,8 @@ class Told:
     made: Callable[[Line], object]
     failed: Callable[[Failed], object]
     warning: Callable[[str], object]
-    progress: Callable[[int], object]
-    """How many files are in place that were not told of yet."""
+    progress: Callable[[int], object] | None = None
+    """How many files are in place that were not told of yet; None where nobody looks."""
 
 
 @dataclass
@@ -73,14 +74,15 @@ class Run:
             for future in done:
                 again, given_up = self._finish(under_way.pop(future), future, adding)
                 del seen[future]
-                waiting.extend(again)
+                waiting.extendleft(reversed(again))  # first, so that what fails is soon known to
                 if given_up and self.fail_fast:
                     stopped = True
                     for other in [other for other in under_way if other.cancel()]:
                         del under_way[other], seen[other]
-            for future, unit in under_way.items():
-                seen[future] = self._count(unit, seen[future])
-            self.told.progress(sum(seen.values()))
+            if self.told.progress is not None and not done:
+                for future, unit in under_way.items():
+                    seen[future] = self._count(unit, seen[future])
+                self.told.progress(sum(seen.values()))
 
     def _finish(
         self, unit: Sequence[File], future: Future[Outcome], adding: Appending
@@ -100,6 +102,8 @@ class Run:
         left = [file for file in unit if file.key not in made]
         if outcome.failure is None or not left:
             return [], False
+        if outcome.failure.fatal:
+            raise DistillError(f"{outcome.failure.message} Finished files are kept; make room, and run it again.")
         return self._again(left, outcome.failure, lost=error is not None)
 
     def _again(self, left: list[File], failure: Failure, lost: bool) -> tuple[list[Sequence[File]], bool]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib.metadata
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from distributed import Client, Worker, WorkerPlugin, get_worker
+from distributed import Client, Worker, WorkerPlugin, as_completed, get_worker
 
 from distill import outputs
 from distill.batch.work import Outcome, Task, make
@@ -25,7 +27,7 @@ def threads(client: Client) -> int:
     return max(1, sum(int(worker["nthreads"]) for worker in workers))
 
 
-def check(client: Client) -> None:
+def check(client: Any) -> None:
     """Raise `DistillError` where there are no workers, or what they have is no distill of this version."""
     began = time.monotonic()
     while not client.scheduler_info(n_workers=-1)["workers"]:
@@ -33,26 +35,31 @@ def check(client: Client) -> None:
             raise DistillError("--scheduler: it has no workers. Start some: dask worker ADDRESS --nthreads 1.")
         time.sleep(0.2)
     here = importlib.metadata.version("distill")
-    future = client.submit(importlib.metadata.version, "distill", pure=False)
-    try:
-        there = future.result(timeout=SECONDS_TO_ANSWER)
-    except Exception as error:  # whatever the worker says
-        raise DistillError(
-            f"--scheduler: its workers cannot run distill ({describe(error)}). Install it where they run."
-        ) from error
-    if there != here:
-        raise DistillError(f"--scheduler: its workers have distill {clean(there)}, this is {here}. They must be one.")
+    asked = {
+        address: client.submit(importlib.metadata.version, "distill", workers=[address], pure=False)
+        for address in client.scheduler_info(n_workers=-1)["workers"]
+    }
+    answers: Any = as_completed
+    with suppress(TimeoutError):  # of one that hangs, which the scheduler will notice
+        list(answers(asked.values(), timeout=SECONDS_TO_ANSWER))
+    for address, future in asked.items():
+        if future.status == "error":
+            said = describe(future.exception())
+            raise DistillError(f"--scheduler: the worker at {clean(address)} cannot run distill ({said}). Install it.")
+        if future.status == "finished" and future.result() != here:
+            there = clean(future.result())
+            raise DistillError(f"--scheduler: the worker at {clean(address)} has distill {there}, this is {here}.")
 
 
 class _Models(WorkerPlugin):
     """Writes checkpoints into the folder of each worker, once, those that come later included."""
 
-    def __init__(self, models: dict[str, tuple[str, bytes]]) -> None:
-        self.name = f"distill-models-{'-'.join(sha256[:8] for sha256 in models)}"
+    def __init__(self, models: dict[tuple[str, str], bytes]) -> None:
+        self.name = f"distill-models-{'-'.join(f'{sha256[:8]}-{name}' for sha256, name in models)}"
         self._models = models
 
     def setup(self, worker: Worker) -> None:
-        for sha256, (name, contents) in self._models.items():
+        for (sha256, name), contents in self._models.items():
             path = Path(worker.local_directory) / FOLDER / sha256 / name
             path.parent.mkdir(parents=True, exist_ok=True)
             if not path.exists():
@@ -61,7 +68,7 @@ class _Models(WorkerPlugin):
 
 def send(client: Client, models: Iterable[tuple[Path, str]]) -> None:
     """Have all workers keep these checkpoints, given as paths and their SHA-256."""
-    client.register_plugin(_Models({sha256: (path.name, path.read_bytes()) for path, sha256 in models}))
+    client.register_plugin(_Models({(sha256, path.name): path.read_bytes() for path, sha256 in models}))
 
 
 def make_with_sent(task: Task) -> Outcome:

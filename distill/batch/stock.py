@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
 
@@ -12,8 +13,9 @@ from distill import outputs
 from distill.batch import matching
 from distill.batch.journal import Line
 from distill.batch.plan import File
-from distill.batch.stores import Store, sidecar_name
+from distill.batch.stores import NO_FILE, Store, sidecar_name
 from distill.batch.work import line_of, slot_of
+from distill.errors import RequestError
 
 READERS = 4
 """Files whose bytes are compared at once."""
@@ -37,20 +39,25 @@ def take(store: Store, files: Sequence[File], known: Mapping[str, Line], verify:
     listing = store.listing()
     lines = {file.key: known[file.key] for file in files if file.key in known}
     sound = _sound(store, listing, lines.values(), verify)
-    taken = {posixpath.splitext(name)[0].casefold() for name in listing}
-    taken |= {posixpath.splitext(line.file)[0].casefold() for line in lines.values()}
+    names = _Names(store, listing, [line.file for line in lines.values()])
     stock = Stock()
     shared: dict[int, list[tuple[File, Line | None]]] = {}
     for file in files:
         line = lines.get(file.key)
-        if line is not None:
-            named = replace(file, stem=posixpath.splitext(line.file)[0])
+        if line is not None and not _is_others(store, file, line, listing, sound):
+            named = replace(file, stem=_stem(line.file))
             is_kept = line.file in sound and (not file.recipe.job.output.plot or _picture(line.file) in listing)
             found = (named if is_kept else replace(named, anew=True)), (line if is_kept else None)
         else:
-            found = _look(store, file, listing, taken, batch, date)
-            if found[1] is not None:
-                stock.found.append(found[1])
+            named = names.name(file)
+            found = named, None
+            if named.name in listing and not named.anew:
+                said = store.record(named.name)
+                if verify and not store.is_whole(named.name, said):
+                    found = replace(named, anew=True), None
+                else:
+                    found = named, line_of(store, slot_of(named), named.name, said, batch, date)
+                    stock.found.append(found[1])
         if file.recipe.job.has_common_level:
             shared.setdefault(id(file.recipe), []).append(found)
         else:
@@ -69,25 +76,87 @@ def _add(stock: Stock, file: File, line: Line | None) -> None:
         stock.kept.append(line)
 
 
-def _look(
-    store: Store, file: File, listing: Mapping[str, int], taken: set[str], batch: str, date: str
-) -> tuple[File, Line | None]:
-    """`file`, which the journal does not know, under a name of its own, and its line if it is there all the same."""
-    for number in count(1):
-        stem = file.stem if number == 1 else f"{file.stem}-{number}"
-        named = replace(file, stem=stem)
-        if stem.casefold() not in taken:
-            taken.add(stem.casefold())
-            return named, None
-        if named.name in listing:
-            job = file.recipe.job
-            said = store.record(named.name)
-            if matching.is_of(said, job, file.seed):
-                slot = slot_of(named)
-                return named, line_of(store, slot, named.name, said, batch, date)
-            if sidecar_name(named.name) not in listing and matching.is_of(store.carried(named.name), job, file.seed):
-                return replace(named, anew=True), None  # what a killed run had no time to finish
-    raise AssertionError("count() does not end")
+def _is_others(store: Store, file: File, line: Line, listing: Mapping[str, int], sound: set[str]) -> bool:
+    """Whether what is there under the name in `line` is another's now; looked at where it is not what it was."""
+    if line.file in sound or (line.file not in listing and sidecar_name(line.file) not in listing):
+        return False
+    said = store.record(line.file) or (store.carried(line.file) if line.file in listing else {})
+    if not said:  # damaged, unless it is no file at all
+        return NO_FILE in (listing.get(line.file), listing.get(sidecar_name(line.file)))
+    return not matching.is_of(said, file.recipe.job, file.seed)
+
+
+class _Names:
+    """Names for files that the journal does not know, in the order of the table.
+
+    `used` are those of files that it knows. Where files want one name, the first free number is theirs, and what was
+    there before, if it is what they ask for.
+    """
+
+    def __init__(self, store: Store, listing: Mapping[str, int], used: Iterable[str]) -> None:
+        self._store, self._listing = store, listing
+        self._taken = {_stem(name).casefold() for name in (*listing, *used)}
+        self._used = {_stem(name).casefold() for name in used}
+        self._next: dict[str, int] = {}
+        self._there: dict[str, dict[tuple[str, int], list[tuple[str, bool]]]] = {}
+
+    def name(self, file: File) -> File:
+        """`file` under a name of its own: a free one, or that of a file which is what it asks for.
+
+        That is to be made `anew` if it has no sidecar yet, as a killed run leaves it.
+        """
+        wanted = file.stem.casefold()
+        if wanted in self._taken and (there := self._matching(file)) is not None:
+            return there
+        number = self._next.get(wanted, 1)
+        while _numbered(wanted, number) in self._taken:
+            number += 1
+        self._next[wanted] = number + 1
+        self._taken.add(_numbered(wanted, number))
+        return replace(file, stem=_numbered(file.stem, number))
+
+    def _matching(self, file: File) -> File | None:
+        """`file` under the name of one that is there and is what it asks for."""
+        suffix = file.recipe.job.output.format
+        key = f"{file.stem}.{suffix}"
+        if key not in self._there:
+            self._there[key] = {}
+            for asked_there, one in self._look(file.stem, suffix):
+                self._there[key].setdefault(asked_there, []).append(one)
+        there = self._there[key]
+        job = file.recipe.job
+        for rate in {rate for _, rate in there}:
+            with suppress(RequestError):  # of a format that cannot have that rate
+                asked = matching.of_job(job, matching.of_output(job.output, rate))
+                alike = there.get((f"{file.seed} {asked}", rate), [])
+                if alike and job.output.sample_rate in (None, rate):
+                    stem, is_complete = alike.pop(0)
+                    undrawn = job.output.plot and f"{stem}{outputs.PICTURE}" not in self._listing
+                    return replace(file, stem=stem, anew=not is_complete or undrawn)
+        return None
+
+    def _look(self, stem: str, suffix: str) -> Iterator[tuple[tuple[str, int], tuple[str, bool]]]:
+        """What is asked for in each file that is there under `stem` or a number after it, and whether it is whole."""
+        for number in count(1):
+            one = _numbered(stem, number)
+            if one.casefold() not in self._taken:
+                return
+            name = f"{one}.{suffix}"
+            if self._listing.get(name, NO_FILE) == NO_FILE or one.casefold() in self._used:
+                continue
+            is_complete = sidecar_name(name) in self._listing
+            found = matching.of_record(self._store.record(name) if is_complete else self._store.carried(name))
+            if found is not None:
+                asked, seed, rate = found
+                yield (f"{seed} {asked}", rate), (one, is_complete)
+
+
+def _stem(name: str) -> str:
+    return posixpath.splitext(name)[0]
+
+
+def _numbered(stem: str, number: int) -> str:
+    return stem if number == 1 else f"{stem}-{number}"
 
 
 def _sound(store: Store, listing: Mapping[str, int], lines: Iterable[Line], verify: bool) -> set[str]:
@@ -101,4 +170,4 @@ def _sound(store: Store, listing: Mapping[str, int], lines: Iterable[Line], veri
 
 
 def _picture(name: str) -> str:
-    return posixpath.splitext(name)[0] + outputs.PICTURE
+    return _stem(name) + outputs.PICTURE

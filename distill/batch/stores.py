@@ -6,10 +6,12 @@ import hashlib
 import json
 import os
 import posixpath
+import re
 import secrets
 import shutil
 import tempfile
 import time
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -20,7 +22,8 @@ from typing import IO, Any, Protocol
 
 from distill import outputs, sidecar
 from distill.batch import journal
-from distill.errors import DistillError
+from distill.errors import DistillError, DistillWarning
+from distill.record import MOST_BYTES
 from distill.text import clean
 
 BLOCK = 2**20
@@ -29,12 +32,17 @@ OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", 
 """Kinds of URLs whose files appear at once."""
 WORK = ".distill-batch"
 """The folder, inside a local one, for what is not finished."""
+LOCK = "lock"
+NO_FILE = -1
+_SCRATCH = re.compile(r"[0-9a-f]{16}")
 
 
 class Store(ABC):
     """A place for finished files, by name. It travels to workers, so it holds nothing but where it is."""
 
     where: str
+    is_near = False
+    """Whether it costs next to nothing to look whether a file is there."""
 
     @abstractmethod
     def prepare(self) -> None:
@@ -52,7 +60,7 @@ class Store(ABC):
 
     @abstractmethod
     def listing(self) -> dict[str, int]:
-        """The sizes in bytes of the files that are there, by name; hidden ones are left out."""
+        """The sizes in bytes of what is there, by name: `NO_FILE` of what is no file. Hidden ones are left out."""
 
     @abstractmethod
     def has(self, name: str) -> bool:
@@ -78,11 +86,16 @@ class Store(ABC):
     def path(self, name: str) -> str:
         """What users call the file of that name."""
 
-    def read(self, name: str) -> bytes:
-        """The bytes of the file of that name; none where there is none."""
+    @abstractmethod
+    @contextmanager
+    def local(self, name: str) -> Iterator[Path]:
+        """A local path at which the file of that name can be read."""
+
+    def read(self, name: str, most: int = -1) -> bytes:
+        """The bytes of the file of that name, at `most` so many; none where there is none."""
         try:
             with self.open(name) as file:
-                return file.read()
+                return file.read(most)
         except FileNotFoundError:
             return b""
 
@@ -96,25 +109,39 @@ class Store(ABC):
 
     def record(self, name: str) -> Mapping[str, Any]:
         """What the sidecar of the audio file of that name says of it; nothing where there is none."""
-        try:
-            said = json.loads(self.read(sidecar_name(name)))
-        except (ValueError, RecursionError):
-            return {}
-        return said if isinstance(said, dict) and said.get("file") == name else {}
+        said = _object(self.read(sidecar_name(name), MOST_BYTES))
+        return said if said.get("file") == name else {}
 
     def carried(self, name: str) -> Mapping[str, Any]:
         """What the audio file of that name carries of it in its tags; nothing where there is none."""
         from distill.audio import tags
 
-        with tempfile.TemporaryDirectory() as folder:
-            copy = Path(folder) / name
-            with self.open(name) as file, copy.open("wb") as target:
-                shutil.copyfileobj(file, target, BLOCK)
-            try:
-                said = json.loads(tags.read(copy).get(sidecar.TAG, ""))
-            except (ValueError, RecursionError, DistillError):
-                return {}
-        return sidecar.from_home(said) if isinstance(said, dict) else {}
+        try:
+            with self.local(name) as path:
+                said: Mapping[str, Any] = sidecar.from_home(_object(tags.read(path).get(sidecar.TAG, "")))
+        except (FileNotFoundError, DistillError):
+            return {}
+        return said
+
+    def is_whole(self, name: str, said: Mapping[str, Any]) -> bool:
+        """Whether the samples of the audio file of that name are those that its sidecar, `said`, was written for."""
+        from distill.audio import files, formats
+
+        try:
+            form = formats.output_format(said["format"], said["sample_rate"], said["bit_depth"])
+            with self.local(name) as path:
+                return bool(files.read_back(path, form).sha256 == said["audio"]["sha256"])
+        except (KeyError, TypeError, FileNotFoundError, DistillError):
+            return False
+
+
+def _object(text: str | bytes) -> dict[str, Any]:
+    """The JSON object in `text`; an empty one where there is none."""
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def sidecar_name(name: str) -> str:
@@ -128,36 +155,57 @@ class Folder(Store):
 
     directory: Path
     where: str
+    is_near = True
 
     def prepare(self) -> None:
-        outputs.prepare(self.directory)
+        with self._told():
+            self.directory.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn what the system says against the folder into one line."""
+        try:
+            yield
+        except OSError as error:
+            raise DistillError(
+                f"{clean(self.where, 200)} cannot hold files: {error.strerror}. Choose a folder with --output-dir."
+            ) from error
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
         from filelock import FileLock, Timeout
 
         work = self.directory / WORK
-        work.mkdir(exist_ok=True)
-        lock = FileLock(work / "lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise DistillError(
-                f"Another batch is at work in {clean(self.where, 200)}. Wait for it, or give another folder."
-            ) from None
+        if work.is_symlink():
+            raise DistillError(f"{clean(str(work), 200)} is a link; distill keeps what is unfinished there. Remove it.")
+        busy = DistillError(
+            f"Another batch is at work in {clean(self.where, 200)}. Wait for it, or give another folder."
+        )
+        lock = FileLock(work / LOCK)
+        while True:
+            with self._told():
+                work.mkdir(exist_ok=True)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                raise busy from None
+            if (work / LOCK).exists():
+                break
+            lock.release()  # who held it has just removed it
         try:
             self._clear(work)
             yield
         finally:
             self._clear(work)
-            Path(lock.lock_file).unlink(missing_ok=True)
+            with suppress(OSError):  # where a file in use cannot be removed
+                (work / LOCK).unlink()
             lock.release()
             with suppress(OSError):
                 work.rmdir()
 
     def _clear(self, work: Path) -> None:
         for left in work.iterdir():
-            if left.is_dir():
+            if _SCRATCH.fullmatch(left.name) and left.is_dir() and not left.is_symlink():
                 shutil.rmtree(left, ignore_errors=True)
 
     @contextmanager
@@ -173,16 +221,30 @@ class Folder(Store):
 
     def listing(self) -> dict[str, int]:
         with os.scandir(self.directory) as entries:
-            return {one.name: one.stat().st_size for one in entries if one.is_file() and not one.name.startswith(".")}
+            return {
+                one.name: one.stat().st_size if one.is_file() else NO_FILE
+                for one in entries
+                if not one.name.startswith(".")
+            }
 
     def has(self, name: str) -> bool:
-        return (self.directory / name).exists()
+        return os.path.lexists(self.directory / name)
 
     def size(self, name: str) -> int:
         return (self.directory / name).stat().st_size
 
     def open(self, name: str) -> IO[bytes]:
-        return (self.directory / name).open("rb")
+        path = self.directory / name
+        if not path.is_file():  # a pipe would never end
+            raise FileNotFoundError(name)
+        return path.open("rb")
+
+    @contextmanager
+    def local(self, name: str) -> Iterator[Path]:
+        path = self.directory / name
+        if not path.is_file():
+            raise FileNotFoundError(name)
+        yield path
 
     def put(self, source: Path, name: str, replace: bool) -> bool:
         target = self.directory / name
@@ -270,8 +332,10 @@ class Remote(Store):
                 entries = fs.ls(self._opened[1], detail=True)
         except FileNotFoundError:
             return {}
-        named = ((posixpath.basename(one["name"].rstrip("/")), one) for one in entries if one["type"] == "file")
-        return {name: one["size"] for name, one in named if not name.startswith(".")}
+        named = ((posixpath.basename(one["name"].rstrip("/")), one) for one in entries)
+        return {
+            name: one["size"] if one["type"] == "file" else NO_FILE for name, one in named if not name.startswith(".")
+        }
 
     def has(self, name: str) -> bool:
         with self._told() as fs:
@@ -285,6 +349,14 @@ class Remote(Store):
         with self._told() as fs:
             file: IO[bytes] = fs.open(self._at(name), "rb")
             return file
+
+    @contextmanager
+    def local(self, name: str) -> Iterator[Path]:
+        with self.scratch() as folder:
+            copy = folder / name
+            with self._told(), self.open(name) as file, copy.open("wb") as target:
+                shutil.copyfileobj(file, target, BLOCK)
+            yield copy
 
     def put(self, source: Path, name: str, replace: bool) -> bool:
         if not replace and self.has(name):
@@ -335,6 +407,8 @@ class _FolderJournal:
     """One in a folder: what is added is on the disk before `append` returns."""
 
     def __init__(self, path: Path) -> None:
+        if path.is_symlink():
+            raise DistillError(f"{clean(str(path), 200)} is a link, not a journal. Remove it.")
         self._file = path.open("ab+")
         size = self._file.tell()
         self._file.seek(0)
@@ -375,7 +449,11 @@ class _RemoteJournal:
     def append(self, lines: bytes) -> None:
         self._parts.append(lines)
         if time.monotonic() > self._wait_until:
-            self._save()
+            try:
+                self._save()
+            except DistillError as error:  # which the next time may be over, and what is lost is found again
+                warnings.warn(f"The journal could not be uploaded: {error}", DistillWarning, 2)
+                self._wait_until = time.monotonic() + self.SECONDS
 
     def close(self) -> None:
         if len(self._parts) > 1:

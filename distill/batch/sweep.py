@@ -58,11 +58,15 @@ def _values(name: str, part: str, option: click.Option) -> list[str]:
     return [f"{(low + step * number).normalize():f}" for number in range(count)]
 
 
-def rows(model: str, sweeps: Mapping[str, Sequence[str]], seeds: Sequence[range]) -> Iterator[Row]:
-    """A row for each combination of the values of `sweeps` and each of `seeds`, those in the last place fastest."""
+def rows(model: str, sweeps: Mapping[str, Sequence[str]], seeds: Sequence[range] | None) -> Iterator[Row]:
+    """A row for each combination of the values of `sweeps` and each of `seeds`, those in the last place fastest.
+
+    Without `seeds` rows do not say theirs.
+    """
     line = 0
     for values in itertools.product(*sweeps.values()):
         setting = dict(zip(sweeps, values, strict=True))
-        for one in seeds:
+        said = [{}] if seeds is None else [{"seed": one.start, "count": len(one)} for one in seeds]
+        for one in said:
             line += 1
-            yield Row(line, {"model": model, **setting, "seed": one.start, "count": len(one)})
+            yield Row(line, {"model": model, **setting, **one})

@@ -5,6 +5,8 @@ The same files come of it wherever it runs, and however often: what is in place 
 
 from __future__ import annotations
 
+import errno
+import gc
 import json
 import sys
 import warnings
@@ -14,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from distill import devices, outputs, registry, sidecar, startup
@@ -83,12 +86,13 @@ class Task:
 class Failure:
     """What went wrong: with the file of that `key`, as it seems, or, if None, with all.
 
-    `final`: it would go wrong again.
+    `final`: it would go wrong again. `fatal`: so would every other file.
     """
 
     key: str | None
     message: str
     final: bool = False
+    fatal: bool = False
 
 
 @dataclass(frozen=True)
@@ -136,20 +140,19 @@ def _work(task: Task, made: list[Line]) -> Failure | None:
             return None
         model = _model(task.model, task.sha256, task.loader, devices.choose(task.device))
     except Exception as error:  # of a loader, of the machine, of ours: others go on
-        return Failure(None, _said(error), isinstance(error, RequestError))
+        return Failure(None, _said(error), isinstance(error, RequestError), _is_fatal(error))
     waiting = [slot for _, slots in todo for slot in slots]
     try:
         with task.store.scratch() as scratch:
-            from distill.generation import generate
-
             jobs = [replace(job, output=replace(job.output, directory=scratch)) for job, _ in todo]
             each = [(job, slot) for job, (_, slots) in zip(jobs, todo, strict=True) for slot in slots]
-            with closing(generate(jobs, lambda *_: None, model)) as files:
+            with closing(_generation().generate(jobs, lambda *_: None, model)) as files:
                 for (job, slot), file in zip(each, files, strict=True):
                     made.append(_place(task, job, slot, file))
                     waiting.pop(0)
     except Exception as error:
-        return Failure(waiting[0].key if waiting else None, _said(error), isinstance(error, RequestError))
+        key = waiting[0].key if waiting else None
+        return Failure(key, _said(error), isinstance(error, RequestError), _is_fatal(error))
     return None
 
 
@@ -168,16 +171,30 @@ def _claim(path: Path, sha256: str, loader: str) -> Claim:
     return registry.claim(_plugins(), registry.identify(_plugins(), path), loader)
 
 
-@lru_cache(maxsize=1)
+_LOADED: dict[tuple[Path, str, str, str], GenerativeModel] = {}
+"""The one model that this process has loaded."""
+
+
 def _model(path: Path, sha256: str, loader: str, device: str) -> GenerativeModel:
     """The model, which stays loaded until another one is asked for."""
+    key = path, sha256, loader, device
+    if key not in _LOADED:
+        _LOADED.clear()
+        gc.collect()  # a model's parts know each other; without this two would be in memory
+        _LOADED[key] = _generation().load(_claim(path, sha256, loader), device)
+    return _LOADED[key]
+
+
+@lru_cache(maxsize=1)
+def _generation() -> ModuleType:
+    """The module that generates, which imports torch: once, because what that makes is never collected."""
     startup.keep_idle_threads_quiet()  # a Dask worker was not started by this program
     with startup.building():
-        import torch  # noqa: F401 - by what is imported next and by the model
+        import torch  # noqa: F401 - by what is imported next and by models
 
         from distill import generation
 
-    return generation.load(_claim(path, sha256, loader), device)
+    return generation
 
 
 def _job(task: Task, part: Part, claim: Claim) -> Job:
@@ -205,9 +222,10 @@ def _there(task: Task, job: Job, slot: Slot) -> Line | None:
     if slot.anew or not task.store.has(name):
         return None
     said = task.store.record(name)
-    return (
-        line_of(task.store, slot, name, said, task.batch, task.date) if matching.is_of(said, job, slot.seed) else None
-    )
+    is_drawn = not job.output.plot or said.get("picture") is not None
+    if not is_drawn or not matching.is_of(said, job, slot.seed):
+        return None
+    return line_of(task.store, slot, name, said, task.batch, task.date)
 
 
 def line_of(store: Store, slot: Slot, name: str, said: Mapping[str, Any], batch: str, date: str) -> Line:
@@ -267,6 +285,14 @@ def _place(task: Task, job: Job, slot: Slot, file: GeneratedFile) -> Line:
             for left in (audio, picture, described):
                 left.unlink(missing_ok=True)
             return _line(slot, name, said, size, sha256, task.batch, task.date)
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+def _is_fatal(error: Exception) -> bool:
+    """Whether nothing more can be written, whatever it is."""
+    return isinstance(error, OSError) and error.errno in _FULL
 
 
 def _said(error: Exception) -> str:

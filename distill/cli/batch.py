@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, redirect_stdout
@@ -16,6 +17,7 @@ from click.shell_completion import CompletionItem
 from distill import naming, options, outputs, paths, startup
 from distill.batch import manifest, sweep
 from distill.batch.manifest import Row
+from distill.batch.plan import MOST_FILES
 from distill.batch.problems import Problems
 from distill.cli import generate
 from distill.cli.messages import fail, warn_of_problems
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from distill.cli.rows import Asker
 
 MOST_WORKERS = 256
-MOST_FAILURES_SHOWN = 20
 
 
 def command(plugins: Plugins) -> click.Command:
@@ -164,7 +165,7 @@ def _make(
                 adding.append(journal.text(found.found))
                 if found.missing:
                     with _place(values, found.missing) as place:
-                        tells = Told(told.made, told.failed, told.warning, told.progress)
+                        tells = Told(told.made, told.failed, told.warning, told.progress if store.is_near else None)
                         run = Run(store, place, batch, date, tells, fail_fast=not values["keep_going"])
                         run.run(plan.units(found.missing, place.slots()), adding)
         told.end()
@@ -242,7 +243,14 @@ def _rows(
             except click.UsageError as error:
                 problems.add(1 + len(sweeps), name, error.message)
         sweeps[name] = swept
-    seeds = manifest.parse_seeds(values["seeds"]) if values["seeds"] is not None else [range(1)]
+    seeds = None
+    if values["seeds"] is not None:
+        seeds = manifest.parse_seeds(values["seeds"])
+        if options.is_given("seed") or options.is_given("count"):
+            raise RequestError("--seeds says which seeds; leave --seed and --count out.")
+    asked = math.prod(map(len, sweeps.values())) * sum(one.stop - one.start for one in seeds or [range(1)])
+    if asked > MOST_FILES:
+        raise RequestError(f"--sweep and --seeds: that is {asked} files; {MOST_FILES} are allowed.")
     if ctx.get_parameter_source("name") is ParameterSource.DEFAULT:
         asker.name_by(sweeps)
     yield iter([]) if problems.count else sweep.rows(str(model), sweeps, seeds)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -16,7 +15,7 @@ import click
 from distill import options, outputs, startup
 from distill.cli.messages import warn
 from distill.cli.output import STDOUT
-from distill.concurrency import UnwantedError, in_order
+from distill.concurrency import UnwantedError, in_order, processors
 from distill.errors import DistillError, RequestError
 from distill.text import clean
 
@@ -135,7 +134,7 @@ def _measured(paths: list[Path], measure: Measure, unit: str, quiet: bool, probl
     from tqdm import tqdm
 
     tasks = [partial(_try, measure, path) for path in paths]
-    workers = min(_MOST_WORKERS, os.cpu_count() or 1)
+    workers = min(_MOST_WORKERS, processors())
     disable = True if quiet or sys.stderr is None else None
     with closing(in_order(tasks, workers)) as results, tqdm(
         results, total=len(paths), unit=unit, leave=False, disable=disable

@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from distill import configuration, naming, registry, sidecar
+from distill.batch import matching
 from distill.batch.manifest import Row
 from distill.batch.plan import MOST_FILES, Recipe, Wanted
 from distill.batch.problems import Problems
@@ -21,7 +22,7 @@ from distill.cli import asking, output
 from distill.cli.messages import warn
 from distill.declarations import Declared
 from distill.errors import DistillError, DistillWarning, RequestError
-from distill.jobs import MAX_SEED, Job, check_output
+from distill.jobs import RATE_OF_ALL, Job, check_output
 from distill.options import Number
 from distill.output import NAME, Output
 from distill.plugins import Plugins
@@ -46,7 +47,7 @@ class Asker:
     def __init__(
         self, ctx: click.Context, generate: click.Command, plugins: Plugins, brought: Mapping[str, Declared]
     ) -> None:
-        self._plugins = plugins
+        self._plugins, self._given = plugins, ctx.get_parameter_source
         self._ctx = click.Context(generate, parent=ctx, info_name="generate")
         self.columns = columns(generate, self._ctx)
         self._settings = ("row", *(key for key, one in self.columns.items() if not one.multiple))
@@ -60,13 +61,15 @@ class Asker:
         }
         self._converted: dict[Any, Any] = {}
         self._recipes: dict[Any, tuple[Recipe, int] | str] = {}
-        self._outputs: dict[Any, Output] = {}
+        self._outputs: dict[Any, tuple[Output, str]] = {}
         self._checkpoints: dict[Path, Mapping[str, Any]] = {}
         self._described: dict[Any, Mapping[str, Any]] = {}
         self._claim = cache(self._find_claim)
         self._warn = cache(warn)  # once of all rows
         self._understood = cache(lambda plugin: asking.Understood.by(plugin, brought))
         self._today = naming.today()
+        self._kinds: dict[str, str] = {}
+        self._flags = {str(o.name): o.opts[0] for declared in brought.values() for o in declared.options}
         self._of_files = {str(one.name) for one in output.parameters()} - {"name"}
 
     def name_by(self, settings: Iterable[str]) -> None:
@@ -80,7 +83,7 @@ class Asker:
         self._values["name"] = template
 
     def wanted(self, rows: Iterable[Row], problems: Problems) -> Iterator[Wanted]:
-        """What `rows` want; what is wrong with one is noted in `problems`. Raises `RequestError` for too many files."""
+        """What `rows` want; what is wrong with one is noted in `problems`. Ends where they want too many files."""
         files = 0
         with self._ctx.scope(cleanup=False), warnings.catch_warnings():
             warnings.simplefilter("once", DistillWarning)
@@ -89,8 +92,20 @@ class Asker:
                 if wanted is not None:
                     files += len(wanted.seeds)
                     if files > MOST_FILES:
-                        raise RequestError(f"{problems.source}: more than {MOST_FILES} files. Make several batches.")
+                        problems.add(row.line, None, f"More than {MOST_FILES} files. Make several batches.")
+                        break
                     yield wanted
+        self._warn_of_unknown()
+
+    def _warn_of_unknown(self) -> None:
+        """A warning of each option on the command line that no model of the table knows."""
+        if not self._kinds:
+            return
+        known = {name for plugin in self._kinds for name in self._understood(plugin).known}
+        kinds = ", ".join(sorted(set(self._kinds.values())))
+        for name, flag in self._flags.items():
+            if name not in known and self._given(name) is ParameterSource.COMMANDLINE:
+                self._warn(f"{flag} is not supported for {kinds} models. Ignored.")
 
     def convert(self, column: str, value: Any) -> Any:
         """`value`, as it is written in a row, as the option of this `column` takes it. Raises what its type does."""
@@ -141,12 +156,15 @@ class Asker:
         recipe, seed = found
         count = said.get("count", self._values["count"])
         seed = said.get("seed", seed)
-        if seed + count - 1 > MAX_SEED:
-            problems.add(row.line, "seed", f"{seed} is too large: the last file's seed would exceed {MAX_SEED}.")
+        try:
+            seeds = asking.seeds(seed, count, given=True)
+        except click.BadParameter as error:
+            problems.add(row.line, "seed", error.message)
             return None
-        seeds = range(seed, seed + count)
         if recipe.job.has_common_level:
-            recipe = Recipe.of(replace(recipe.job, seeds=seeds), recipe.name, recipe.fields)
+            job = replace(recipe.job, seeds=seeds)
+            rate = job.output.sample_rate or RATE_OF_ALL
+            recipe = Recipe.of(job, recipe.name, recipe.fields, matching.of_output(job.output, rate))
         return Wanted(recipe, seeds, row.line)
 
     def _recipe(self, said: dict[str, Any]) -> tuple[Recipe, int] | str:
@@ -157,26 +175,27 @@ class Asker:
         self._ctx._parameter_source = sources  # one by one takes a third of the time
         try:
             claim = self._claim(values[MODEL], values["loader"])
+            self._kinds[claim.plugin] = claim.loader.kind
             settings = asking.settings(claim, self._understood(claim.plugin), values, sources.get, self._warn)
             described = self._describe(claim, settings.models)
-            asked = self._output(named, values)
+            asked, of_files = self._output(named, values)
             naming.check(values["name"], self._settings)
             job = asking.job(self._plugins, claim, settings, values, asked, (), described)
             seed = values["seed"] if values["seed"] is not None else settings.seed or 0
-            return Recipe.of(job, values["name"], self._fields(job, values)), seed
+            return Recipe.of(job, values["name"], self._fields(job, values), of_files), seed
         except click.UsageError as error:
             return error.format_message()
         except DistillError as error:
             return str(error)
 
-    def _output(self, named: Mapping[str, Any], values: Mapping[str, Any]) -> Output:
+    def _output(self, named: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[Output, str]:
         """What the files are to be made into, but for their names: one for all rows that say the same of it."""
         key = tuple((name, value) for name, value in named.items() if name in self._of_files)
         found = self._outputs.get(key)
         if found is None:
-            found = output.output({**values, "name": NAME, "output_dir": "."})
-            check_output(found)
-            self._outputs[key] = found
+            asked = output.output({**values, "name": NAME, "output_dir": "."})
+            check_output(asked)
+            self._outputs[key] = found = asked, matching.of_output(asked, asked.sample_rate or RATE_OF_ALL)
         return found
 
     def _find_claim(self, model: Path, loader: str | None) -> Claim:

@@ -85,7 +85,7 @@ class Dealer(Iterator[FileCodes]):
         self._under_way: set[FileCodes] = set()  # given, and not taken to the end
         self._untaken = 0  # rows
         self._helpers: set[Thread] = set()
-        self._refused: BaseException | None = None
+        self._refused: Exception | None = None
         self._failure: BaseException | None = None
         self._changed = Condition(RLock())  # the lock of all that is above
 
@@ -196,7 +196,7 @@ class Dealer(Iterator[FileCodes]):
             return False
         try:
             asked = next(self._asked, None)
-        except BaseException as error:
+        except Exception as error:  # of whatever asks
             self._refused = error
             return False
         if asked is None:

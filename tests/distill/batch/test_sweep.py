@@ -53,3 +53,7 @@ def test_every_combination_comes_with_all_seeds_the_last_setting_fastest() -> No
     assert [row.line for row in found] == list(range(1, 9))
     assert found[2] == Row(3, {"model": "rain", "temperature": "0.6", "top_k": "20", "seed": 0, "count": 2})
     assert found[-1] == Row(8, {"model": "rain", "temperature": "1", "top_k": "20", "seed": 9, "count": 1})
+
+
+def test_without_seeds_rows_say_none() -> None:
+    assert list(sweep.rows("rain", {"top_k": ["0"]}, None)) == [Row(1, {"model": "rain", "top_k": "0"})]
