@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any, TextIO
@@ -65,7 +66,7 @@ def _json_rows(lines: Iterable[str], columns: Collection[str], problems: Problem
         if not text or not _is_text(text, number, problems):
             continue
         try:
-            said = json.loads(text, object_pairs_hook=_pairs)
+            said = _DECODER.decode(text)
         except json.JSONDecodeError as error:
             problems.add(number, error.colno, f"This is no JSON: {error.msg}.")
             continue
@@ -91,8 +92,7 @@ class _Pairs(list[tuple[str, Any]]):
     """A JSON object as it was written, so that a key that is there twice is seen."""
 
 
-def _pairs(pairs: list[tuple[str, Any]]) -> _Pairs:
-    return _Pairs(pairs)
+_DECODER = json.JSONDecoder(object_pairs_hook=_Pairs)
 
 
 def _csv_rows(
@@ -175,6 +175,7 @@ def _is_text(text: str, line: int, problems: Problems, column: str | None = None
     return False
 
 
+@lru_cache(maxsize=1000)
 def plain(name: str) -> str:
     """A column as it is named in a row: `--top-k`, `Top_K` and `top-k` are `top_k`."""
     return name.strip().lstrip("-").replace("-", "_").lower()

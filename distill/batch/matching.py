@@ -74,12 +74,12 @@ def _joined(
     level_seeds: Sequence[int] | None,
 ) -> str:  # fmt: skip
     model = described["model"]
-    others = [one["sha256"] for one in described["other_models"]]
     asked = (
-        model["name"], model["sha256"], model["loader"], others, sorted(options.items()), float(duration), precision,
-        level_seeds,
+        model["name"], model["sha256"], model["loader"], [one["sha256"] for one in described["other_models"]],
+        sorted([(name, _plain(value)) for name, value in options.items()]), float(duration), precision,
+        level_seeds and list(level_seeds),
     )  # fmt: skip
-    return f"{_plain(asked)!r} {of_files}"
+    return f"{asked!r} {of_files}"
 
 
 def is_of(said: Mapping[str, Any], job: Job, seed: int) -> bool:
@@ -95,8 +95,13 @@ def is_of(said: Mapping[str, Any], job: Job, seed: int) -> bool:
 
 def _plain(value: Any) -> Any:
     """`value` as JSON gives it back, so that both sides are written alike."""
+    if type(value) in _AS_THEY_ARE:
+        return value
     if isinstance(value, Mapping):
         return {str(key): _plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+    return str(value)
+
+
+_AS_THEY_ARE = {str, int, float, bool, type(None)}

@@ -59,6 +59,9 @@ class Asker:
             name: default if ctx.get_parameter_source(name) in (default, None) else ParameterSource.DEFAULT_MAP
             for name in names
         }
+        self._numbers = {
+            key: one.type for key, one in self.columns.items() if isinstance(one.type, Number) and not one.multiple
+        }
         self._converted: dict[Any, Any] = {}
         self._recipes: dict[Any, tuple[Recipe, int] | str] = {}
         self._outputs: dict[Any, tuple[Output, str]] = {}
@@ -109,9 +112,10 @@ class Asker:
 
     def convert(self, column: str, value: Any) -> Any:
         """`value`, as it is written in a row, as the option of this `column` takes it. Raises what its type does."""
+        number = self._numbers.get(column)
+        if number is not None and isinstance(value, str):
+            return number.convert(value, None, self._ctx)
         option = self.columns[column]
-        if isinstance(value, str) and isinstance(option.type, Number) and not option.multiple:
-            return option.type.convert(value, None, self._ctx)
         key = column, type(value), value if isinstance(value, str | int | float) else repr(value)
         if key not in self._converted:
             self._converted[key] = self._convert(option, value)
