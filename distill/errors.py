@@ -51,3 +51,11 @@ INTERRUPTIONS: tuple[type[BaseException], ...] = (KeyboardInterrupt, Terminated)
 
 class DistillWarning(UserWarning):
     """What a user should know but need not act on: `warnings.warn(message, DistillWarning)` shows it as one line."""
+
+
+class CountedWarning(DistillWarning):
+    """A warning that `count` of the files of a run are as `what` says, which is `option`'s doing. Several add up."""
+
+    def __init__(self, option: str, count: int, of: int, what: str) -> None:
+        super().__init__(f"{option}: {count} of {of} files {what}")
+        self.option, self.count, self.what = option, count, what

@@ -15,7 +15,7 @@ from typing import Any
 from distill import devices, naming, outputs, sidecar
 from distill.audio.formats import check_length
 from distill.audio.space import Space
-from distill.errors import DistillError, DistillWarning, RequestError
+from distill.errors import CountedWarning, DistillError, DistillWarning, RequestError
 from distill.finishing import Draft, Finisher, too_quiet
 from distill.jobs import Job, file_format
 from distill.making import Making, Settled
@@ -172,9 +172,11 @@ def _tell_of_levels(job: Job, described: Sequence[Mapping[str, Any]]) -> None:
     quiet = sum(map(too_quiet, described))
     clipped = sum(one["level"]["clipped_samples"] > 0 for one in described)
     if quiet:
-        _warn(f"--lufs: {quiet} of {count} files are quieter than {output.lufs:g} LUFS: their peaks allow no more.")
+        what = f"are quieter than {output.lufs:g} LUFS: their peaks allow no more."
+        warnings.warn(CountedWarning("--lufs", quiet, count, what), stacklevel=2)
     if clipped:
-        _warn(f"--normalize {output.normalize}: {clipped} of {count} files have samples beyond full scale.")
+        what = "have samples beyond full scale."
+        warnings.warn(CountedWarning(f"--normalize {output.normalize}", clipped, count, what), stacklevel=2)
 
 
 def _channels(output: Output, model: GenerativeModel) -> int:

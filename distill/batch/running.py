@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
@@ -58,6 +58,7 @@ class Run:
     fail_fast: bool = False
     _tries: dict[str, int] = field(default_factory=dict)
     _warned: set[str] = field(default_factory=set)
+    _counts: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def run(self, units: Iterable[Sequence[File]], adding: Appending) -> None:
         """Make the files of `units`, adding their lines to the journal. Those that fail are told of, and left."""
@@ -83,6 +84,11 @@ class Run:
                 for future, unit in under_way.items():
                     seen[future] = self._count(unit, seen[future])
                 self.told.progress(sum(seen.values()))
+        self._tell_of_counts()
+
+    def _tell_of_counts(self) -> None:
+        for (option, what), count in self._counts.items():
+            self.told.warning(f"{option}: {count} {'file' if count == 1 else 'files'} {what}")
 
     def _finish(
         self, unit: Sequence[File], future: Future[Outcome], adding: Appending
@@ -90,6 +96,7 @@ class Run:
         """Write down what came of `unit`; what of it is to be done again, and whether some of it is given up."""
         error = future.exception()
         outcome = Outcome(failure=Failure(None, f"{describe(error)}.")) if error is not None else future.result()
+        self._counts += outcome.counts
         for warning in outcome.warnings:
             if warning not in self._warned:
                 self._warned.add(warning)

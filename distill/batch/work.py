@@ -10,6 +10,7 @@ import gc
 import json
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing, redirect_stdout
 from dataclasses import dataclass, field, replace
@@ -24,7 +25,7 @@ from distill.batch import matching
 from distill.batch.journal import Line
 from distill.batch.plan import File
 from distill.batch.stores import Store, sidecar_name
-from distill.errors import DistillError, DistillWarning, RequestError
+from distill.errors import CountedWarning, DistillError, DistillWarning, RequestError
 from distill.jobs import Job
 from distill.output import Output
 from distill.plugins import Plugins, discover
@@ -97,11 +98,15 @@ class Failure:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a task: the files that are in place now, and what went wrong with those that are not."""
+    """What came of a task: the files that are in place now, and what went wrong with those that are not.
+
+    `counts`: of how many files there is the same to say, by option and what.
+    """
 
     made: list[Line] = field(default_factory=list)
     failure: Failure | None = None
     warnings: list[str] = field(default_factory=list)
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
 _ONE_AT_A_TIME = Lock()
@@ -118,8 +123,14 @@ def make(task: Task) -> Outcome:
     ):
         warnings.simplefilter("always", DistillWarning)
         failure = _work(task, made)
-    told = [str(one.message) for one in caught if issubclass(one.category, DistillWarning)]
-    return Outcome(made, failure, list(dict.fromkeys(told)))
+    told: list[str] = []
+    counts: Counter[tuple[str, str]] = Counter()
+    for one in caught:
+        if isinstance(one.message, CountedWarning):
+            counts[one.message.option, one.message.what] += one.message.count
+        elif isinstance(one.message, DistillWarning) and str(one.message) not in told:
+            told.append(str(one.message))
+    return Outcome(made, failure, told, counts)
 
 
 def _work(task: Task, made: list[Line]) -> Failure | None:

@@ -467,6 +467,13 @@ def test_nothing_that_is_no_file_ends_or_holds_up_a_batch(cli: Cli, vqvae_file: 
     assert cli("batch", manifest, "-o", "out").out == ""
 
 
+def test_what_there_is_to_say_of_levels_is_said_of_all_files_at_once(cli: Cli, vqvae_file: Path) -> None:
+    rows = [{"model": str(vqvae_file), "seed": seed, "duration": 0.5, "lufs": -3} for seed in range(20)]
+    result = cli("batch", write(rows), "-o", "out")
+    [warning] = [line for line in result.errors if line.startswith("Warning")]
+    assert warning == "Warning: --lufs: 20 files are quieter than -3 LUFS: their peaks allow no more."
+
+
 def test_two_models_of_one_content_are_two(cli: Cli, vqvae_file: Path, tmp_path: Path) -> None:
     contents = vqvae_contents()
     del contents["metadata"]["name"]
