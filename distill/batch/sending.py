@@ -5,12 +5,11 @@ from __future__ import annotations
 import importlib.metadata
 import time
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from distributed import Client, Worker, WorkerPlugin, as_completed, get_worker
+from distributed import Client, Worker, WorkerPlugin, get_worker
 
 from distill import outputs
 from distill.batch.work import Outcome, Task, make
@@ -39,9 +38,11 @@ def check(client: Any) -> None:
         address: client.submit(importlib.metadata.version, "distill", workers=[address], pure=False)
         for address in client.scheduler_info(n_workers=-1)["workers"]
     }
-    answers: Any = as_completed
-    with suppress(TimeoutError):  # of one that hangs, which the scheduler will notice
-        list(answers(asked.values(), timeout=SECONDS_TO_ANSWER))
+    began = time.monotonic()
+    while any(future.status == "pending" for future in asked.values()):
+        if time.monotonic() - began > SECONDS_TO_ANSWER:
+            break  # one hangs, which the scheduler will notice
+        time.sleep(0.05)
     for address, future in asked.items():
         if future.status == "error":
             said = describe(future.exception())

@@ -109,10 +109,10 @@ def spread(kills: int, seconds: float) -> Iterator[Moment]:
         yield after((part + chance.random()) / kills * seconds)
 
 
-def is_cut_short(undisturbed: Undisturbed, folder: Path, moment: Moment) -> bool:
+def is_cut_short(undisturbed: Undisturbed, folder: Path, moment: Moment, workers: int) -> bool:
     """Run the batch into `folder` and kill it at this `moment`, unless it is done by then. Check what it leaves."""
     before = {name: stamp for name, stamp in finished(folder).items() if not name.startswith(TOGETHER)}
-    with started(undisturbed.manifest, "-o", folder, "--workers", 2) as process:
+    with started(undisturbed.manifest, "-o", folder, "--workers", workers) as process:
         moment(process, folder)
         is_killed = process.poll() is None
         if is_killed:
@@ -129,22 +129,22 @@ def is_cut_short(undisturbed: Undisturbed, folder: Path, moment: Moment) -> bool
 
 
 @pytest.mark.parametrize(
-    "moments",
+    ("workers", "moments"),
     [
-        pytest.param(lambda seconds: spread(16, seconds), id="at sixteen moments of the whole run"),
-        pytest.param(lambda _: map(as_audio_appears, (1, 2, 3, 1, 9, 1, 2, 3, 9)), id="as audio files appear"),
-        pytest.param(lambda _: [as_the_journal_grows] * 5, id="as the journal is written"),
+        pytest.param(2, lambda seconds: spread(16, seconds), id="at sixteen moments of the whole run"),
+        pytest.param(1, lambda _: map(as_audio_appears, (1, 2, 3, 1, 9, 1, 2, 3, 9)), id="as audio files appear"),
+        pytest.param(1, lambda _: [as_the_journal_grows] * 5, id="as the journal is written"),
     ],
 )
 def test_killed_again_and_again_it_ends_with_what_an_undisturbed_run_makes(
-    undisturbed: Undisturbed, tmp_path: Path, moments: Callable[[float], Iterable[Moment]]
+    undisturbed: Undisturbed, tmp_path: Path, workers: int, moments: Callable[[float], Iterable[Moment]]
 ) -> None:
     folders = (tmp_path / str(number) for number in itertools.count())
     folder = next(folders)
     for moment in moments(undisturbed.seconds):
-        while not is_cut_short(undisturbed, folder, moment):
+        while not is_cut_short(undisturbed, folder, moment, workers):
             folder = next(folders)  # that one is done
-    assert not is_cut_short(undisturbed, folder, lambda process, _: process.wait())
+    assert not is_cut_short(undisturbed, folder, lambda process, _: process.wait(), workers)
 
 
 def test_a_killed_batch_takes_its_workers_along_in_mid_file(undisturbed: Undisturbed, tmp_path: Path) -> None:
