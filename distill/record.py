@@ -118,7 +118,8 @@ def read_folder(folder: Path) -> list[Record]:
     no such folder, or nothing in it that distill made.
     """
     if not folder.is_dir():
-        raise DistillError(f"{shown(folder)} is no folder. Give one that has files that distill made.")
+        helps = "Copy what is there into one." if ":/" in str(folder) else "Give one that has files that distill made."
+        raise DistillError(f"{shown(folder)} is no folder. {helps}")
     found = []
     for path in sorted(folder.glob(f"*{outputs.SIDECAR}")):
         try:
@@ -140,6 +141,8 @@ def _is_meant(path: Path) -> bool:
 
 def _text(path: Path) -> str | bytes:
     """The JSON that says how the file at `path` was made."""
+    if not path.is_file():  # a pipe would never end
+        raise DistillError(f"{shown(path)} is no file.")
     if path.suffix.lower() == outputs.SIDECAR:
         with path.open("rb") as file:
             return file.read(MOST_BYTES)

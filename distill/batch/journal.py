@@ -14,6 +14,8 @@ from distill.audio.formats import FORMATS
 from distill.text import file_stem
 
 NAME = "distill-batch.jsonl"
+BEGINNING = b'{"file": "'
+"""What every line begins with."""
 LONGEST = naming.LONGEST + 12
 """Bytes of a file's name without its suffix, a number that was added to it included."""
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")

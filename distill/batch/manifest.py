@@ -20,6 +20,10 @@ CSV_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 DELIMITERS = (",", ";", "\t")
 BOM = "\ufeff"
+MOST_COLUMNS = 1000
+UNKNOWN = "?"
+"""In place of a column that was told of, whose cells are not looked at."""
+NOT_UTF8 = "This is not in UTF-8. Save the manifest in that encoding."
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,10 @@ def read(lines: Iterable[str], suffix: str, columns: Collection[str], repeatable
         if first.strip().lstrip(BOM):
             break
         blank.append(first)
+    if "\0" in first or not _is_text(first, 1 + len(blank), problems):
+        if not problems.count:
+            problems.add(1 + len(blank), None, NOT_UTF8)
+        return
     if not first.strip().lstrip(BOM):
         problems.add(1, None, "The manifest is empty. Give a line of JSON, or of CSV under a line of columns.")
         return
@@ -68,6 +76,9 @@ def _json_rows(lines: Iterable[str], columns: Collection[str], problems: Problem
         try:
             said = _DECODER.decode(text)
         except json.JSONDecodeError as error:
+            if text in ("{", "["):
+                problems.add(number, None, "A line must hold a whole object; 'jq -c .[]' writes a list so.")
+                return
             problems.add(number, error.colno, f"This is no JSON: {error.msg}.")
             continue
         except (ValueError, RecursionError):
@@ -109,14 +120,15 @@ def _csv_rows(
     delimiter = max(DELIMITERS, key=header.count)
     rows = csv.reader(chain([header], reading), delimiter=delimiter, skipinitialspace=True, strict=True)
     names: list[str] = []
-    known = True
     start = 1
     try:
         for cells in rows:
             line, start = start + skipped, rows.line_num + 1
             if not names:
-                names = [plain(cell) for cell in cells]
-                known = _check_header(line, cells, names, columns, repeatable, problems)
+                if len(cells) > MOST_COLUMNS:
+                    problems.add(line, None, f"There are {len(cells)} columns; {MOST_COLUMNS} are allowed.")
+                    return
+                names = _names(line, cells, columns, repeatable, problems)
                 continue
             if not any(cell.strip() for cell in cells):
                 continue
@@ -126,10 +138,10 @@ def _csv_rows(
                 )
                 continue
             row = _csv_row(line, names, cells, repeatable, problems)
-            if known and row is not None:
+            if row is not None:
                 yield row
     except csv.Error as error:
-        problems.add(rows.line_num + skipped, None, f"This is no CSV: {error}.")
+        problems.add(start + skipped, None, f"The row that begins here is no CSV: {error}.")
 
 
 def _csv_row(
@@ -137,11 +149,15 @@ def _csv_row(
 ) -> Row | None:
     values: dict[str, Any] = {}
     whole = True
-    for name, cell in zip_longest(names, cells, fillvalue=""):
+    for number, (name, cell) in enumerate(zip_longest(names, cells, fillvalue=""), start=1):
+        if name == UNKNOWN:
+            continue
         if not cell.isascii() and not _is_text(cell, line, problems, name):
             whole = False
         elif not cell.strip():
             continue
+        elif not name:
+            problems.add(line, number, "The column of this cell has no name.")
         elif name in repeatable:
             values.setdefault(name, []).append(cell.strip())
         else:
@@ -149,18 +165,23 @@ def _csv_row(
     return Row(line, values) if whole else None
 
 
-def _check_header(line: int, cells: list[str], names: list[str], columns: Collection[str],
-                  repeatable: Collection[str], problems: Problems) -> bool:  # fmt: skip
-    """Whether the columns called `names` are all known, and none is there twice that may not be."""
-    before = problems.count
-    for number, (cell, name) in enumerate(zip(cells, names, strict=True)):
-        if not name:
-            problems.add(line, number + 1, "The column has no name.")
-        elif name not in columns:
+def _names(line: int, cells: list[str], columns: Collection[str], repeatable: Collection[str],
+           problems: Problems) -> list[str]:  # fmt: skip
+    """The columns that the `cells` of a header name; `UNKNOWN` for those that are none, or may not be there twice."""
+    names: list[str] = []
+    seen: set[str] = set()
+    for cell in cells:
+        name = plain(cell)
+        if name and name not in columns:
             problems.add(line, cell.strip(), _unknown(columns, name))
-        elif name in names[:number] and name not in repeatable:
+            name = UNKNOWN
+        elif name in seen and name not in repeatable:
             problems.add(line, cell.strip(), "There are two such columns.")
-    return problems.count == before
+            name = UNKNOWN
+        if name:
+            seen.add(name)
+        names.append(name)
+    return names
 
 
 def _unknown(columns: Collection[str], name: str) -> str:
@@ -171,7 +192,7 @@ def _is_text(text: str, line: int, problems: Problems, column: str | None = None
     """Whether `text` came as UTF-8."""
     if text.isascii() or not any("\udc80" <= c <= "\udcff" for c in text):
         return True
-    problems.add(line, column, "This is not in UTF-8. Save the manifest in that encoding.")
+    problems.add(line, column, NOT_UTF8)
     return False
 
 

@@ -34,6 +34,8 @@ WORK = ".distill-batch"
 """The folder, inside a local one, for what is not finished."""
 LOCK = "lock"
 NO_FILE = -1
+LEAST_ROOM = 2**20
+"""A disk with fewer bytes is full."""
 _SCRATCH = re.compile(r"[0-9a-f]{16}")
 
 
@@ -77,6 +79,10 @@ class Store(ABC):
     @abstractmethod
     def put(self, source: Path, name: str, replace: bool) -> bool:
         """Have what is in `source` appear under `name`, at once; False where that is in use and not to be replaced."""
+
+    def is_full(self) -> bool:
+        """Whether there is no room for another file, as far as that can be told."""
+        return False
 
     @abstractmethod
     def journal(self) -> Appending:
@@ -255,6 +261,9 @@ class Folder(Store):
         source.replace(target)
         return True
 
+    def is_full(self) -> bool:
+        return shutil.disk_usage(self.directory).free < LEAST_ROOM
+
     def journal(self) -> Appending:
         return _FolderJournal(self.directory / journal.NAME)
 
@@ -407,8 +416,8 @@ class _FolderJournal:
     """One in a folder: what is added is on the disk before `append` returns."""
 
     def __init__(self, path: Path) -> None:
-        if path.is_symlink():
-            raise DistillError(f"{clean(str(path), 200)} is a link, not a journal. Remove it.")
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise DistillError(f"{clean(str(path), 200)} is no file, so no journal. Remove it.")
         self._file = path.open("ab+")
         size = self._file.tell()
         self._file.seek(0)
@@ -416,10 +425,10 @@ class _FolderJournal:
         for line in self._file:
             last = line
         if not last.endswith(b"\n"):
-            if journal.parse(last):
-                self._file.write(b"\n")
-            else:  # what a killed run began
+            if not journal.parse(last) and last.startswith(journal.BEGINNING):  # what a killed run began
                 self._file.truncate(size - len(last))
+            else:
+                self._file.write(b"\n")
 
     def append(self, lines: bytes) -> None:
         self._file.write(lines)

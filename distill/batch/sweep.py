@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, DecimalException, InvalidOperation
 
 import click
 
@@ -52,9 +52,13 @@ def _values(name: str, part: str, option: click.Option) -> list[str]:
         raise RequestError(
             f"--sweep: {name}: {clean(part)!r} leads nowhere: STEP must be above 0, and LAST not before FIRST."
         )
+    try:
+        is_too_long = (high - low) / step >= MOST_VALUES
+    except DecimalException:
+        is_too_long = True
+    if is_too_long:
+        raise RequestError(f"--sweep: {name}: {clean(part)!r} is more than {MOST_VALUES} values.")
     count = int((high - low) / step) + 1
-    if count > MOST_VALUES:
-        raise RequestError(f"--sweep: {name}: {clean(part)!r} is {count} values; {MOST_VALUES} are allowed.")
     return [f"{(low + step * number).normalize():f}" for number in range(count)]
 
 

@@ -151,7 +151,7 @@ def _work(task: Task, made: list[Line]) -> Failure | None:
             return None
         model = _model(task.model, task.sha256, task.loader, devices.choose(task.device))
     except Exception as error:  # of a loader, of the machine, of ours: others go on
-        return Failure(None, _said(error), isinstance(error, RequestError), _is_fatal(error))
+        return Failure(None, _said(error), isinstance(error, RequestError), _is_fatal(error, task.store))
     waiting = [slot for _, slots in todo for slot in slots]
     try:
         with task.store.scratch() as scratch:
@@ -163,7 +163,7 @@ def _work(task: Task, made: list[Line]) -> Failure | None:
                     waiting.pop(0)
     except Exception as error:
         key = waiting[0].key if waiting else None
-        return Failure(key, _said(error), isinstance(error, RequestError), _is_fatal(error))
+        return Failure(key, _said(error), isinstance(error, RequestError), _is_fatal(error, task.store))
     return None
 
 
@@ -177,8 +177,7 @@ def _claim(path: Path, sha256: str, loader: str) -> Claim:
     """Who loads the checkpoint at `path`. Raises `DistillError` where it is not the one that has that `sha256`."""
     if not path.is_file():
         raise DistillError(f"{clean(str(path), 200)} is not there. Share its folder, or --send-models.")
-    if sidecar.sha256(path) != sha256:
-        raise DistillError(f"{clean(str(path), 200)} is not the file that it was when the batch began.")
+    _check(path, sha256)
     return registry.claim(_plugins(), registry.identify(_plugins(), path), loader)
 
 
@@ -192,8 +191,18 @@ def _model(path: Path, sha256: str, loader: str, device: str) -> GenerativeModel
     if key not in _LOADED:
         _LOADED.clear()
         gc.collect()  # a model's parts know each other; without this two would be in memory
-        _LOADED[key] = _generation().load(_claim(path, sha256, loader), device)
+        claim = _claim(path, sha256, loader)
+        try:
+            _LOADED[key] = _generation().load(claim, device)
+        except DistillError:
+            _check(path, sha256)  # where the file was changed meanwhile, that is what to say
+            raise
     return _LOADED[key]
+
+
+def _check(path: Path, sha256: str) -> None:
+    if sidecar.sha256(path) != sha256:
+        raise DistillError(f"{clean(str(path), 200)} is not the file that it was when the batch began.")
 
 
 @lru_cache(maxsize=1)
@@ -301,9 +310,9 @@ def _place(task: Task, job: Job, slot: Slot, file: GeneratedFile) -> Line:
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
-def _is_fatal(error: Exception) -> bool:
+def _is_fatal(error: Exception, store: Store) -> bool:
     """Whether nothing more can be written, whatever it is."""
-    return isinstance(error, OSError) and error.errno in _FULL
+    return (isinstance(error, OSError) and error.errno in _FULL) or store.is_full()
 
 
 def _said(error: Exception) -> str:

@@ -14,13 +14,13 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
-from distill import naming, options, outputs, paths, startup
+from distill import devices, naming, options, outputs, paths, startup
 from distill.batch import manifest, sweep
 from distill.batch.manifest import Row
 from distill.batch.plan import MOST_FILES
 from distill.batch.problems import Problems
 from distill.cli import generate
-from distill.cli.messages import fail, warn_of_problems
+from distill.cli.messages import fail, warn, warn_of_problems
 from distill.cli.telling import Telling
 from distill.declarations import words
 from distill.errors import RequestError
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from distill.cli.rows import Asker
 
 MOST_WORKERS = 256
+NOT_SWEPT = {"seed": " Give --seeds instead.", "count": " Give --seeds instead.", "device": "", "batch_size": ""}
+"""What makes no other files, or is asked for otherwise; and how."""
 
 
 def command(plugins: Plugins) -> click.Command:
@@ -90,7 +92,8 @@ class _BatchCommand(click.Command):
             help="Make files from MANIFEST, a table with a row a job: JSON Lines, or CSV; - is stdin. Its columns are "
             "model and the options of 'distill generate', as seed, count, duration, temperature, top_k, name. Or sweep "
             "the settings of a MODEL.\n\n"
-            "The options of generate can be given here too, for rows that do not say otherwise. The whole table is "
+            "The options of generate ('distill generate --help' lists them) can be given here too, for rows that do "
+            "not say otherwise. The whole table is "
             "checked before the first file is made. Run it again, and what is missing is made: DIR/distill-batch.jsonl "
             "has a line for each finished file. The path of each is printed.\n\n"
             "\b\n"
@@ -116,6 +119,8 @@ class _BatchCommand(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         records = [record for option in self._own if (record := option.get_help_record(ctx)) is not None]
+        if (helps := self.get_help_option(ctx)) is not None and (record := helps.get_help_record(ctx)) is not None:
+            records.append(record)
         with formatter.section("Options"):
             formatter.write_dl(records)
 
@@ -142,16 +147,26 @@ def _make(
     from distill.cli.rows import Asker
 
     where = values["output_dir"]
+    if not where:
+        raise RequestError("--output-dir: it is empty. Give a folder.")
     if where == "-":
         raise RequestError("--output-dir -: a batch makes files in a folder, not on stdout.")
+    values = {**values, **options.strongest({name: values[name] for name in ("workers", "scheduler")})}
     if values["workers"] is not None and values["scheduler"] is not None:
         raise RequestError("--workers and --scheduler: give one of them. Dask has workers of its own.")
     if values["send_models"] and values["scheduler"] is None:
         raise RequestError("--send-models: needs --scheduler. Workers of this machine have the models.")
     brought = plugins.generation_options(generate.own_parameters())
     asker = Asker(ctx, command, plugins, brought)
-    files = list(plan.files(_wanted(ctx, asker, values)))
+    wanted = _wanted(ctx, asker, values)
+    files = list(plan.files(wanted))
+    twice = sum(len(one.seeds) for one in wanted) - len(files)
+    if twice:
+        warn(f"{twice} {'file is' if twice == 1 else 'files are'} asked for more than once, and made once.")
     warn_of_problems(plugins)
+    if values["scheduler"] is None:
+        for device in {file.recipe.job.device for file in files} - {"auto", "cpu"}:
+            devices.choose(device)  # which imports torch
     store = stores.store(where if "://" in where else str(paths.expand(where)))
     store.prepare()
     with store.claimed():
@@ -159,7 +174,7 @@ def _make(
         batch = plan.identity(file.key for file in files)
         date = next((line.date for line in known.values() if line.batch == batch), naming.today())
         found = stock.take(store, files, known, values["verify"], batch, date)
-        told.begin(store, files, found.kept)
+        told.begin(store, files, found.kept, found.found)
         if found.found or found.missing:
             with closing(store.journal()) as adding:
                 adding.append(journal.text(found.found))
@@ -235,13 +250,16 @@ def _rows(
         name, swept = sweep.parse(text, keys)
         if name in sweeps:
             raise RequestError(f"--sweep: {name} is given twice.")
-        if name in ("seed", "count"):
-            raise RequestError(f"--sweep: {name} is no setting to sweep. Give --seeds instead.")
+        if name in NOT_SWEPT:
+            raise RequestError(f"--sweep: {name} is no setting to sweep.{NOT_SWEPT[name]}")
+        converted = []
         for value in swept:
             try:
-                asker.convert(name, value)
+                converted.append(asker.convert(name, value))
             except click.UsageError as error:
                 problems.add(1 + len(sweeps), name, error.message)
+        if len(set(converted)) < len(converted):
+            raise RequestError(f"--sweep: {name} has a value twice.")
         sweeps[name] = swept
     seeds = None
     if values["seeds"] is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -39,6 +40,9 @@ def columns(generate: click.Command, ctx: click.Context) -> dict[str, click.Para
     [model] = [one for one in generate.get_params(ctx) if one.name == MODEL]
     options = configuration.keys(generate, ctx)
     return {MODEL: model, **{key: option for key, option in options.items() if option.name not in NOT_IN_ROWS}}
+
+
+_DECIMAL_COMMA = re.compile(r"[0-9]+,[0-9]+")
 
 
 class Asker:
@@ -143,7 +147,8 @@ class Asker:
             try:
                 said[column] = self.convert(column, value)
             except click.UsageError as error:
-                problems.add(row.line, column, error.message)
+                is_comma = isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value)
+                problems.add(row.line, column, error.message + (" Write it with a point." if is_comma else ""))
             except DistillError as error:
                 problems.add(row.line, column, str(error))
         if MODEL not in row.values:

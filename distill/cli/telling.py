@@ -37,12 +37,14 @@ class Telling:
         self._bar: tqdm[None] | None = None
         self._began = time.monotonic()
 
-    def begin(self, store: Store, files: Sequence[File], kept: Sequence[Line]) -> None:
-        """`files` are wanted in `store`, of which those `kept` are there."""
+    def begin(self, store: Store, files: Sequence[File], kept: Sequence[Line], found: Sequence[Line]) -> None:
+        """`files` are wanted in `store`, of which those `kept` are there; those `found` were not told of yet."""
         from tqdm import tqdm
 
         self.store, self._asked, self._kept = store, len(files), len(kept)
         self._lines += kept
+        for line in found:
+            self._print(line)
         self._bar = tqdm(
             total=len(files), initial=len(kept), unit="file", desc="batch", leave=False,
             disable=True if self._quiet or sys.stderr is None else None,
@@ -51,6 +53,9 @@ class Telling:
     def made(self, line: Line) -> None:
         """A file is in place."""
         self._lines.append(line)
+        self._print(line)
+
+    def _print(self, line: Line) -> None:
         if self._results is not None and self.store is not None:
             with self._aside():
                 click.echo(os.fsencode(self.store.path(line.file)), file=self._results)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -112,7 +111,7 @@ def _plain(value: Any) -> Value:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int | float):
-        return value if math.isfinite(value) and abs(value) <= EXACT else clean(value)
+        return value if abs(value) <= EXACT else clean(value)  # so neither is what is not finite
     if isinstance(value, list):
         return clean(", ".join(_words(one) for one in value[:LONGEST_VALUE]), LONGEST_VALUE) or None
     if isinstance(value, dict):

@@ -40,7 +40,9 @@ def test_a_list_or_a_range_with_both_ends(text: str, name: str, values: list[str
     ("temperature=1:0:0.1", "leads nowhere"),
     ("temperature=0:1:0", "leads nowhere"),
     ("temperature=0:1:nan", "leads nowhere"),
-    ("temperature=0:1:1e-9", "is 1000000001 values; 10000 are allowed"),
+    ("temperature=0:1:1e-9", "is more than 10000 values"),
+    ("temperature=0:1e999999:1", "is more than 10000 values"),
+    ("temperature=0:1e999999:1e-999999", "is more than 10000 values"),
     ("temperature=0.6:1:0.2,1", "temperature has a value twice"),
 ])  # fmt: skip
 def test_what_is_no_sweep_is_refused(text: str, said: str) -> None:

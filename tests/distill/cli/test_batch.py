@@ -18,6 +18,7 @@ from checkpoints import save, vqvae_contents
 from program import Cli, Result
 from sidecars import sidecar_of
 
+from distill import devices
 from distill.batch import journal, places, plan
 from distill.batch.places import Place
 from distill.batch.running import TRIES
@@ -140,6 +141,7 @@ def test_a_row_that_is_there_twice_is_made_once(cli: Cli, vqvae_file: Path) -> N
     row = {"model": str(vqvae_file), "duration": SHORT, "seed": 1}
     result = cli("batch", write([row, {**row, "count": 2}, row]), "-o", "out")
     assert files(result) == ["pebbles-1.wav", "pebbles-2.wav"]
+    assert result.errors[0] == "Warning: 2 files are asked for more than once, and made once."
 
 
 def test_names_may_hold_settings_and_the_row(cli: Cli, vqvae_file: Path) -> None:
@@ -180,7 +182,21 @@ def test_every_error_of_a_manifest_is_told_before_anything_is_made(cli: Cli, vqv
     assert not Path("out").exists()
 
 
+def test_a_device_that_is_not_here_is_told_before_anything_is_made(cli: Cli, vqvae_file: Path) -> None:
+    missing = next(one for one in ("cuda", "mps") if one not in devices.present())
+    result = cli("batch", write([{"model": str(vqvae_file), "device": missing}]), "-o", "out")
+    assert (result.code, Path("out").exists()) == (2, False)
+    assert f"this machine has no {missing}" in result.err
+
+
+def test_a_decimal_comma_is_told_as_what_it_is(cli: Cli, vqvae_file: Path) -> None:
+    Path("takes.csv").write_text(f"model;temperature\n{vqvae_file};0,8\n")
+    result = cli("batch", "takes.csv", "-o", "out")
+    assert result.errors[0].endswith("is not a number from the range 0.1 to 2. Write it with a point.")
+
+
 @pytest.mark.parametrize(("arguments", "said"), [
+    (["-o", ""], "--output-dir: it is empty. Give a folder."),
     (["-o", "-"], "--output-dir -: a batch makes files in a folder, not on stdout."),
     (["-o", "out", "--workers", 2, "--scheduler", "tcp://h:1"], "--workers and --scheduler: give one of them."),
     (["-o", "out", "--send-models"], "--send-models: needs --scheduler."),
@@ -199,6 +215,8 @@ def test_options_that_contradict_each_other_are_refused(
     (["--sweep", "top_k=1", "-"], "the argument is a MODEL then"),
     (["--sweep", "top_k=1", "--sweep", "top-k=2", "MODEL"], "--sweep: top_k is given twice."),
     (["--sweep", "seed=1,2", "MODEL"], "--sweep: seed is no setting to sweep. Give --seeds instead."),
+    (["--sweep", "device=cpu,cuda", "MODEL"], "--sweep: device is no setting to sweep."),
+    (["--sweep", "duration=1,1.0", "MODEL"], "--sweep: duration has a value twice."),
     (["--sweep", "top_k=1,x", "--sweep", "temperature=1,9", "MODEL"], "--sweep has 2 errors. Nothing was made."),
     (["MODEL"], "is a model, not a manifest. Add --sweep or --seeds."),
 ])  # fmt: skip
@@ -269,13 +287,16 @@ def test_files_that_the_journal_does_not_know_are_found_by_their_sidecars(cli: C
     manifest = write([{"model": str(vqvae_file), "seed": 1, "count": 3, "duration": SHORT}])
     [made] = cli("generate", vqvae_file, "-s", 2, "-d", SHORT, "-o", "out").files
     modified = made.stat().st_mtime_ns
-    assert files(cli("batch", manifest, "-o", "out")) == ["pebbles-1.wav", "pebbles-3.wav"]
+    result = cli("batch", manifest, "-o", "out")
+    assert files(result) == ["pebbles-1.wav", "pebbles-2.wav", "pebbles-3.wav"]  # each is told of once
+    assert "2 made, 1 there already" in result.errors[-1]
     assert made.stat().st_mtime_ns == modified
     before = lines()
     assert len(before) == 3
     Path("out", journal.NAME).unlink()
-    assert cli("batch", manifest, "-o", "out").out == ""
+    assert "0 made, 3 there already" in cli("batch", manifest, "-o", "out").errors[-1]
     assert lines() == before
+    assert cli("batch", manifest, "-o", "out").out == ""
 
 
 def test_audio_without_its_sidecar_is_made_whole_under_its_name(cli: Cli, vqvae_file: Path) -> None:
@@ -300,7 +321,7 @@ def test_a_journal_that_was_torn_is_read_as_far_as_it_goes(cli: Cli, vqvae_file:
     path = Path("out", journal.NAME)
     before = lines()
     path.write_bytes(path.read_bytes()[:-40])
-    assert cli("batch", manifest, "-o", "out").out == ""
+    assert files(cli("batch", manifest, "-o", "out")) == ["pebbles-3.wav"]
     assert lines() == before
     assert journal.parse(path.read_bytes()) == {one["key"]: journal.Line(**one) for one in before.values()}
 
