@@ -69,6 +69,7 @@ def read(lines: Iterable[str], suffix: str, columns: Collection[str], repeatable
 
 
 def _json_rows(lines: Iterable[str], columns: Collection[str], problems: Problems) -> Iterator[Row]:
+    is_first = True
     for number, text in enumerate(lines, start=1):
         text = text.removeprefix(BOM).strip()
         if not text or not _is_text(text, number, problems):
@@ -76,7 +77,7 @@ def _json_rows(lines: Iterable[str], columns: Collection[str], problems: Problem
         try:
             said = _DECODER.decode(text)
         except json.JSONDecodeError as error:
-            if text in ("{", "["):
+            if is_first and text in ("{", "["):
                 problems.add(number, None, "A line must hold a whole object; 'jq -c .[]' writes a list so.")
                 return
             problems.add(number, error.colno, f"This is no JSON: {error.msg}.")
@@ -84,6 +85,7 @@ def _json_rows(lines: Iterable[str], columns: Collection[str], problems: Problem
         except (ValueError, RecursionError):
             problems.add(number, None, "This is no JSON that can be read: it has a huge number, or lists in lists.")
             continue
+        is_first = False
         if not isinstance(said, _Pairs):
             problems.add(number, None, "This is no JSON object: a line is {...}, with the options of a job by name.")
             continue

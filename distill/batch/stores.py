@@ -287,7 +287,7 @@ class _FolderJournal:
         last = b""
         for line in self._file:
             last = line
-        if not last.endswith(b"\n"):
+        if last and not last.endswith(b"\n"):
             if not journal.parse(last) and last.startswith(journal.BEGINNING):  # what a killed run began
                 self._file.truncate(size - len(last))
             else:
