@@ -151,6 +151,8 @@ class Making:
         }
         if settled.job.has_common_level:
             described["level_seeds"] = [settled.job.seeds[0], len(settled.job.seeds)]
+        elif settled.job.output.level_seeds is not None:
+            described["level_seeds"] = list(settled.job.output.level_seeds)
         return Spooled(spool, level, described, time.monotonic() - began)
 
     def _stats(self, generation: Generation) -> dict[str, float]:

@@ -34,9 +34,9 @@ class Output:
     """What to make of the sound that a model gives. None is the default of the format, or the model's own.
 
     `name` is a template (`distill.naming`). `sample_rate` in Hz; `quality` 0 to 10; `compression` 0 to 8. `space` None:
-    the model's own channels. `two_seeds`: left and right are two files of a mono model. `lufs` counts where the level
-    is set by loudness; a `gain` that is given sets it instead. `tags` stand beside, or in place of, those that every
-    file gets. `plot`: a picture of each.
+    the model's own channels. `two_seeds`: left and right are two files of a mono model. `lufs` counts where the
+    level is set by loudness; a `gain` that is given sets it instead, as it came of a run of `level_seeds`: the
+    first, how many. `tags` stand beside, or in place of, those that every file gets. `plot`: a picture of each.
     """
 
     directory: Path = Path()
@@ -52,5 +52,6 @@ class Output:
     normalize: str = "peak"
     lufs: float = LUFS
     gain: float | None = None
+    level_seeds: tuple[int, int] | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     plot: bool = False

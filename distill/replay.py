@@ -98,8 +98,20 @@ def _output(record: Record, folder: Path) -> Output:
         lufs=float(record.number("level", "lufs", low=-70, high=0)) if by_loudness else LUFS,
         # What the loudest of its batch was cannot be known from one of it.
         gain=float(record.number("level", "gain", low=0, high=1e9)) if normalize == "batch" else None,
+        level_seeds=_level_seeds(record) if normalize == "batch" else None,
         tags=asked,
     )
+
+
+def _level_seeds(record: Record) -> tuple[int, int] | None:
+    """The first seed of the run that shared the level, and how many there were; None where it is not told."""
+    found = record.said.get("level_seeds")
+    if found is None:
+        return None
+    each = record.checked(found, list, "level_seeds")
+    if len(each) != 2 or not all(isinstance(one, int) and not isinstance(one, bool) and one >= 0 for one in each):
+        raise record.damaged("level_seeds", found)
+    return each[0], each[1]
 
 
 def _space(record: Record) -> Space | None:
