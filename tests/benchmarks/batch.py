@@ -55,7 +55,7 @@ def cluster(folder: Path, workers: int) -> Iterator[str]:
     processes = [subprocess.Popen([*dask, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
                                    "--scheduler-file", str(file)], **common)]  # fmt: skip
     try:
-        while not file.exists():
+        while not (file.exists() and file.read_text().endswith("}")):
             time.sleep(0.1)
         address = json.loads(file.read_text())["address"]
         processes += [

@@ -33,7 +33,7 @@ class Cluster:
     def __post_init__(self) -> None:
         file = self.folder / "scheduler.json"
         self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file))
-        wait_for(file.exists, "the scheduler")
+        wait_for(lambda: file.exists() and file.read_text().endswith("}"), "the scheduler")
         self.address: str = json.loads(file.read_text())["address"]
 
     @property

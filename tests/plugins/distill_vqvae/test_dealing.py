@@ -262,6 +262,7 @@ def test_a_file_that_cannot_be_asked_for_is_told_in_its_turn(model: VqvaeModel) 
     assert torch.equal(found[0], dealt(model, [asked(model, 1, 3)])[0])
     with pytest.raises(RequestError, match="refused"):
         next(dealer)
+    dealer.close()
 
 
 def test_a_dealer_whose_files_are_all_dealt_leaves_no_threads_when_closed(model: VqvaeModel) -> None:
