@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from distill import outputs
+from distill import naming, outputs
 from distill.record import Record
 
 
@@ -25,7 +25,7 @@ def copy(record: Record, audio: Path, folder: Path) -> Path:
         return {**record.said, "file": path.name, "picture": drawn}
 
     for number in count(1):
-        path = folder / f"{audio.stem}{f'-{number}' if number > 1 else ''}{audio.suffix}"
+        path = folder / f"{naming.numbered(audio.stem, number)}{audio.suffix}"
         sidecar = path.with_suffix(outputs.SIDECAR)
         copies = {path: audio} if picture is None else {path: audio, path.with_suffix(outputs.PICTURE): picture}
         if not any(name.exists() for name in (*copies, sidecar)):

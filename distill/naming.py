@@ -75,6 +75,11 @@ def stem(template: str, fields: Mapping[str, object]) -> str:
     return file_stem("".join(parts), LONGEST)
 
 
+def numbered(stem: str, number: int) -> str:
+    """`stem` as the `number`th file has it that wants it: `stem`, `stem-2`, `stem-3`, ..."""
+    return stem if number == 1 else f"{stem}-{number}"
+
+
 def today() -> str:
     """The date, 2026-01-31: that of `SOURCE_DATE_EPOCH` in the environment where it is set, for builds that repeat."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from distill import naming
 from distill.concurrency import UnwantedError
 from distill.errors import DistillError
 from distill.text import clean
@@ -99,7 +100,7 @@ def publish(
     for path in (audio, *beside.values()):
         sync(path)
     for number in count(1):
-        path = audio.with_name(f"{stem}{f'-{number}' if number > 1 else ''}{suffix}")
+        path = audio.with_name(f"{naming.numbered(stem, number)}{suffix}")
         targets = {path: audio, **{path.with_suffix(s): draft for s, draft in beside.items()}}
         sidecar = path.with_suffix(SIDECAR)
         if overwrite:

@@ -48,6 +48,12 @@ def describe(error: BaseException) -> str:
     return clean(f"{type(error).__name__}: {error}", 200).rstrip(": .")
 
 
+def of_system(error: OSError) -> str:
+    """What the system says against something, and of which file, in one line."""
+    where = f" ({clean(str(error.filename), 200)})" if error.filename else ""
+    return f"{error.strerror or clean(str(error), 200)}{where}."
+
+
 def folded(text: str) -> str:
     """`text` for comparing it with others: in lower case, an accented letter as one character."""
     return (text if text.isascii() else unicodedata.normalize("NFC", text)).casefold()

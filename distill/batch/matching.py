@@ -45,18 +45,17 @@ def of_record(said: Mapping[str, Any]) -> tuple[str, int, int] | None:
     None where it is not what a sidecar of this program can say.
     """
     counts = [said.get(name) for name in ("seed", "sample_rate", "samples")]
-    maps = [said.get(name) for name in ("level", "stats", "asked_tags", "options", "model")]
     if not all(isinstance(one, int) and not isinstance(one, bool) and one >= 0 for one in counts) or not counts[1]:
-        return None
-    if not all(isinstance(one, dict) for one in maps):
-        return None
-    if not all(isinstance(value, int | float) and math.isfinite(value) for value in said["stats"].values()):
         return None
     space = said.get("space")
     if isinstance(space, dict):
         hrtf = space.get("hrtf")
         space = space | {"hrtf": hrtf.get("sha256") if isinstance(hrtf, dict) else hrtf}
     try:
+        if said["samples"] != round(said["duration"] * said["sample_rate"]):
+            return None
+        if not all(map(math.isfinite, said["stats"].values())):
+            return None
         of_files = (
             *(said[name] for name in ("format", "bit_depth", "quality", "compression", "two_seeds")), space,
             said["level"]["normalize"], said["level"]["lufs"], sorted(said["asked_tags"].items()),
@@ -64,7 +63,7 @@ def of_record(said: Mapping[str, Any]) -> tuple[str, int, int] | None:
         asked = _joined(
             repr(_plain(of_files)), said, said["options"], said["duration"], said["precision"], said.get("level_seeds")
         )
-    except (KeyError, TypeError, AttributeError, ValueError, RecursionError):
+    except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError):
         return None
     return asked, said["seed"], said["sample_rate"]
 

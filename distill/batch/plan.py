@@ -30,19 +30,21 @@ UNITS_A_WORKER = 4
 class Recipe:
     """What the files of a row share: a `job` without seeds, and their `name`, a template, with the `fields` in it.
 
-    The name of the job's own output is none. `digest` says all that is asked for in 32 hexadecimal digits.
+    The name of the job's own output is none. `of_files` is what `matching.of_output` says of the output; `digest` says
+    all that is asked for in 32 hexadecimal digits.
     """
 
     job: Job
     name: str
     fields: Mapping[str, object]
+    of_files: str
     digest: str
 
     @classmethod
     def of(cls, job: Job, name: str, fields: Mapping[str, object], of_files: str) -> Recipe:
-        """The recipe of `job`, whose `described` says which checkpoints it is of; `of_files`: `matching.of_output`."""
+        """The recipe of `job`, whose `described` says which checkpoints it is of."""
         text = f"{matching.of_job(job, of_files)} {job.output.sample_rate} {name!r}"
-        return cls(job, name, fields, hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32])
+        return cls(job, name, fields, of_files, hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32])
 
 
 @dataclass(frozen=True, eq=False, slots=True)

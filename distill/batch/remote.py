@@ -111,6 +111,14 @@ class Remote(Store):
             file: IO[bytes] = fs.open(self._at(name), "rb")
             return file
 
+    def read(self, name: str, most: int = -1) -> bytes:
+        with self._told():
+            return super().read(name, most)
+
+    def sha256(self, name: str) -> str:
+        with self._told():
+            return super().sha256(name)
+
     @contextmanager
     def local(self, name: str) -> Iterator[Path]:
         with self.scratch() as folder:
@@ -163,10 +171,12 @@ class _RemoteJournal:
     def __init__(self, store: Remote) -> None:
         self._store = store
         self._parts = [store.read(journal.NAME)]
+        self._is_saved = True
         self._wait_until = time.monotonic() + self.SECONDS
 
     def append(self, lines: bytes) -> None:
         self._parts.append(lines)
+        self._is_saved = False
         if time.monotonic() > self._wait_until:
             try:
                 self._save()
@@ -175,12 +185,13 @@ class _RemoteJournal:
                 self._wait_until = time.monotonic() + self.SECONDS
 
     def close(self) -> None:
-        if len(self._parts) > 1:
+        if not self._is_saved:
             self._save()
 
     def _save(self) -> None:
         began = time.monotonic()
         self._parts = [b"".join(self._parts)]
         self._store.write(journal.NAME, self._parts[0])
+        self._is_saved = True
         took = time.monotonic() - began
         self._wait_until = time.monotonic() + max(self.SECONDS, self.SHARE * took)

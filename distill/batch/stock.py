@@ -5,17 +5,16 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
 
-from distill import outputs
 from distill.batch import matching
 from distill.batch.journal import Line
 from distill.batch.plan import File
-from distill.batch.stores import NO_FILE, Store, sidecar_name
+from distill.batch.stores import NO_FILE, Store, picture_name, sidecar_name
 from distill.batch.work import line_of, slot_of
 from distill.errors import RequestError
+from distill.naming import numbered
 
 READERS = 4
 """Files whose bytes are compared at once."""
@@ -46,7 +45,7 @@ def take(store: Store, files: Sequence[File], known: Mapping[str, Line], verify:
         line = lines.get(file.key)
         if line is not None and not _is_others(store, file, line, listing, sound):
             named = replace(file, stem=_stem(line.file))
-            is_kept = line.file in sound and (not file.recipe.job.output.plot or _picture(line.file) in listing)
+            is_kept = line.file in sound and (not file.recipe.job.output.plot or picture_name(line.file) in listing)
             found = (named if is_kept else replace(named, anew=True)), (line if is_kept else None)
         else:
             named = names.name(file)
@@ -98,6 +97,7 @@ class _Names:
         self._taken = {_stem(name).casefold() for name in (*listing, *used)}
         self._used = {_stem(name).casefold() for name in used}
         self._next: dict[str, int] = {}
+        self._of_outputs: dict[tuple[int, int], str] = {}  # many files share an output
         self._there: dict[str, dict[tuple[str, int], list[tuple[str, bool]]]] = {}
 
     def name(self, file: File) -> File:
@@ -109,11 +109,11 @@ class _Names:
         if wanted in self._taken and (there := self._matching(file)) is not None:
             return there
         number = self._next.get(wanted, 1)
-        while _numbered(wanted, number) in self._taken:
+        while numbered(wanted, number) in self._taken:
             number += 1
         self._next[wanted] = number + 1
-        self._taken.add(_numbered(wanted, number))
-        return replace(file, stem=_numbered(file.stem, number))
+        self._taken.add(numbered(wanted, number))
+        return replace(file, stem=numbered(file.stem, number))
 
     def _matching(self, file: File) -> File | None:
         """`file` under the name of one that is there and is what it asks for."""
@@ -126,19 +126,28 @@ class _Names:
         there = self._there[key]
         job = file.recipe.job
         for rate in {rate for _, rate in there}:
-            with suppress(RequestError):  # of a format that cannot have that rate
-                asked = matching.of_job(job, matching.of_output(job.output, rate))
-                alike = there.get((f"{file.seed} {asked}", rate), [])
-                if alike and job.output.sample_rate in (None, rate):
-                    stem, is_complete = alike.pop(0)
-                    undrawn = job.output.plot and f"{stem}{outputs.PICTURE}" not in self._listing
-                    return replace(file, stem=stem, anew=not is_complete or undrawn)
+            alike = there.get((f"{file.seed} {self._asked(file, rate)}", rate), [])
+            if alike and job.output.sample_rate in (None, rate):
+                stem, is_complete = alike.pop(0)
+                undrawn = job.output.plot and picture_name(f"{stem}.{suffix}") not in self._listing
+                return replace(file, stem=stem, anew=not is_complete or undrawn)
         return None
+
+    def _asked(self, file: File, rate: int) -> str:
+        """What is asked of the files like `file` at `rate` Hz; nothing where their format cannot have it."""
+        key = id(file.recipe.job.output), rate
+        if key not in self._of_outputs:
+            try:
+                self._of_outputs[key] = matching.of_output(file.recipe.job.output, rate)
+            except RequestError:
+                self._of_outputs[key] = ""
+        of_files = self._of_outputs[key]
+        return of_files and matching.of_job(file.recipe.job, of_files)
 
     def _look(self, stem: str, suffix: str) -> Iterator[tuple[tuple[str, int], tuple[str, bool]]]:
         """What is asked for in each file that is there under `stem` or a number after it, and whether it is whole."""
         for number in count(1):
-            one = _numbered(stem, number)
+            one = numbered(stem, number)
             if one.casefold() not in self._taken:
                 return
             name = f"{one}.{suffix}"
@@ -155,10 +164,6 @@ def _stem(name: str) -> str:
     return posixpath.splitext(name)[0]
 
 
-def _numbered(stem: str, number: int) -> str:
-    return stem if number == 1 else f"{stem}-{number}"
-
-
 def _sound(store: Store, listing: Mapping[str, int], lines: Iterable[Line], verify: bool) -> set[str]:
     """The names of those files that are there as their `lines` say."""
     there = [line for line in lines if listing.get(line.file) == line.bytes and sidecar_name(line.file) in listing]
@@ -167,7 +172,3 @@ def _sound(store: Store, listing: Mapping[str, int], lines: Iterable[Line], veri
     with ThreadPoolExecutor(READERS) as pool:
         hashes = pool.map(lambda line: store.sha256(line.file), there)
         return {line.file for line, found in zip(there, hashes, strict=True) if found == line.sha256}
-
-
-def _picture(name: str) -> str:
-    return _stem(name) + outputs.PICTURE

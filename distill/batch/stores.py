@@ -159,6 +159,11 @@ def sidecar_name(name: str) -> str:
     return posixpath.splitext(name)[0] + outputs.SIDECAR
 
 
+def picture_name(name: str) -> str:
+    """The name of the picture of the audio file called `name`."""
+    return posixpath.splitext(name)[0] + outputs.PICTURE
+
+
 @dataclass(frozen=True)
 class Folder(Store):
     """A local folder, or one that several machines share, at an absolute path; `where` is what users call it."""
@@ -188,9 +193,6 @@ class Folder(Store):
         work = self.directory / WORK
         if work.is_symlink():
             raise DistillError(f"{clean(str(work), 200)} is a link; distill keeps what is unfinished there. Remove it.")
-        busy = DistillError(
-            f"Another batch is at work in {clean(self.where, 200)}. Wait for it, or give another folder."
-        )
         lock = FileLock(work / LOCK)
         while True:
             with self._told():
@@ -198,7 +200,9 @@ class Folder(Store):
             try:
                 lock.acquire(timeout=0)
             except Timeout:
-                raise busy from None
+                raise DistillError(
+                    f"Another batch is at work in {clean(self.where, 200)}. Wait for it, or give another folder."
+                ) from None
             if (work / LOCK).exists():
                 break
             lock.release()  # who held it has just removed it
@@ -283,15 +287,12 @@ class _FolderJournal:
             raise DistillError(f"{clean(str(path), 200)} is no file, so no journal. Remove it.")
         self._file = path.open("ab+")
         size = self._file.tell()
-        self._file.seek(0)
-        last = b""
-        for line in self._file:
-            last = line
-        if last and not last.endswith(b"\n"):
-            if not journal.parse(last) and last.startswith(journal.BEGINNING):  # what a killed run began
-                self._file.truncate(size - len(last))
-            else:
-                self._file.write(b"\n")
+        self._file.seek(max(0, size - BLOCK))  # far more than a line takes
+        last = self._file.read().rpartition(b"\n")[2]
+        if last.startswith(journal.BEGINNING) and not journal.parse(last):  # what a killed run began
+            self._file.truncate(size - len(last))
+        elif last:
+            self._file.write(b"\n")
 
     def append(self, lines: bytes) -> None:
         self._file.write(lines)

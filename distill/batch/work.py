@@ -20,17 +20,17 @@ from threading import Lock
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from distill import devices, outputs, registry, sidecar, startup
+from distill import devices, naming, outputs, registry, sidecar, startup
 from distill.batch import matching
 from distill.batch.journal import Line
 from distill.batch.plan import File
-from distill.batch.stores import Store, sidecar_name
+from distill.batch.stores import Store, picture_name, sidecar_name
 from distill.errors import CountedWarning, DistillError, DistillWarning, RequestError
 from distill.jobs import Job
 from distill.output import Output
 from distill.plugins import Plugins, discover
 from distill.registry import Claim
-from distill.text import clean, describe
+from distill.text import clean, describe, of_system
 
 if TYPE_CHECKING:
     from distill.generation import GeneratedFile
@@ -161,7 +161,7 @@ def _work(task: Task, made: list[Line]) -> Failure | None:
                 for (job, slot), file in zip(each, files, strict=True):
                     made.append(_place(task, job, slot, file))
                     waiting.pop(0)
-    except Exception as error:
+    except Exception as error:  # of the model, of the disk, of ours: what is made by then counts
         key = waiting[0].key if waiting else None
         return Failure(key, _said(error), isinstance(error, RequestError), _is_fatal(error, task.store))
     return None
@@ -281,10 +281,9 @@ def _place(task: Task, job: Job, slot: Slot, file: GeneratedFile) -> Line:
     size, sha256 = audio.stat().st_size, sidecar.sha256(audio)
     number = 1
     while True:
-        name = f"{slot.stem}{f'-{number}' if number > 1 else ''}{audio.suffix}"
+        name = f"{naming.numbered(slot.stem, number)}{audio.suffix}"
         replaces = slot.anew and number == 1
-        beside = [sidecar_name(name), str(Path(name).with_suffix(outputs.PICTURE))]
-        if not replaces and any(map(store.has, [name, *beside])):
+        if not replaces and any(map(store.has, (name, sidecar_name(name), picture_name(name)))):
             if matching.is_of(said := store.record(name), job, slot.seed) and store.has(name):
                 return line_of(store, slot, name, said, task.batch, task.date)
             replaces = store.has(name) and matching.is_of(store.carried(name), job, slot.seed)
@@ -295,7 +294,7 @@ def _place(task: Task, job: Job, slot: Slot, file: GeneratedFile) -> Line:
         said = json.loads(described.read_bytes()) | {"file": name}
         picture = audio.with_suffix(outputs.PICTURE)
         if said["picture"] is not None:
-            said["picture"] = Path(name).with_suffix(outputs.PICTURE).name
+            said["picture"] = picture_name(name)
         described.write_bytes(outputs.to_json(said))
         outputs.sync(described)
         if store.put(audio, name, replaces):
@@ -321,6 +320,6 @@ def _said(error: Exception) -> str:
         return str(error)
     if isinstance(error, MemoryError):
         return "Not enough memory."
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}{f' ({clean(str(error.filename), 200)})' if error.filename else ''}."
+    if isinstance(error, OSError):
+        return of_system(error)
     return f"{describe(error)}."

@@ -19,7 +19,7 @@ from distill.cli import plugins as plugins_command
 from distill.cli.messages import fail, warn, warn_of_problems
 from distill.errors import INTERRUPTIONS, DistillError, DistillWarning, PluginError, Terminated, traceback_wanted
 from distill.plugins import Plugins, discover
-from distill.text import clean, describe
+from distill.text import clean, describe, of_system
 
 _NOT_BREAKAGE: tuple[type[BaseException], ...] = (
     DistillError,
@@ -170,8 +170,7 @@ def run(find: Callable[[], Plugins], arguments: list[str]) -> int:
         except OSError as error:
             if traceback_wanted():
                 raise
-            where = f" ({clean(str(error.filename), 200)})" if error.filename else ""
-            fail(f"{error.strerror or error}{where}.")
+            fail(of_system(error))
             return 1
         except UnicodeEncodeError as error:
             if traceback_wanted():

@@ -93,9 +93,9 @@ class _BatchCommand(click.Command):
             "model and the options of 'distill generate', as seed, count, duration, temperature, top_k, name. Or sweep "
             "the settings of a MODEL.\n\n"
             "The options of generate ('distill generate --help' lists them) can be given here too, for rows that do "
-            "not say otherwise. The whole table is "
-            "checked before the first file is made. Run it again, and what is missing is made: DIR/distill-batch.jsonl "
-            "has a line for each finished file. The path of each is printed.\n\n"
+            "not say otherwise. The whole table is checked before the first file is made. Run it again, and what is "
+            "missing is made: DIR/distill-batch.jsonl has a line for each finished file. The path of each is printed."
+            "\n\n"
             "\b\n"
             "  distill batch takes.csv -o takes\n"
             "  distill batch --sweep temperature=0.6:1.2:0.2 --sweep top_k=0,20,50 --seeds 0-99 MODEL -o sweep",
@@ -180,7 +180,8 @@ def _make(
                 adding.append(journal.text(found.found))
                 if found.missing:
                     with _place(values, found.missing) as place:
-                        tells = Told(told.made, told.failed, told.warning, told.progress if store.is_near else None)
+                        progress = told.progress if store.is_near and told.has_bar else None
+                        tells = Told(told.made, told.failed, told.warning, progress)
                         run = Run(store, place, batch, date, tells, fail_fast=not values["keep_going"])
                         run.run(plan.units(found.missing, place.slots()), adding)
         told.end()

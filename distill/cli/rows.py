@@ -171,9 +171,7 @@ class Asker:
             problems.add(row.line, "seed", error.message)
             return None
         if recipe.job.has_common_level:
-            job = replace(recipe.job, seeds=seeds)
-            rate = job.output.sample_rate or RATE_OF_ALL
-            recipe = Recipe.of(job, recipe.name, recipe.fields, matching.of_output(job.output, rate))
+            recipe = Recipe.of(replace(recipe.job, seeds=seeds), recipe.name, recipe.fields, recipe.of_files)
         return Wanted(recipe, seeds, row.line)
 
     def _recipe(self, said: dict[str, Any]) -> tuple[Recipe, int] | str:

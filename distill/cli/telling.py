@@ -50,10 +50,16 @@ class Telling:
             disable=True if self._quiet or sys.stderr is None else None,
         )  # fmt: skip
 
+    @property
+    def has_bar(self) -> bool:
+        """Whether somebody sees how far it is."""
+        return self._bar is not None and not self._bar.disable
+
     def made(self, line: Line) -> None:
         """A file is in place."""
         self._lines.append(line)
         self._print(line)
+        self.progress(0)
 
     def _print(self, line: Line) -> None:
         if self._results is not None and self.store is not None:
@@ -66,6 +72,7 @@ class Telling:
         if len(self.failures) <= MOST_FAILURES_SHOWN:
             with self._aside():
                 fail(f"Row {failed.file.line}, {failed.file.name}: {failed.message}")
+        self.progress(0)
 
     def warning(self, message: str) -> None:
         """Something that a user should know."""
@@ -75,8 +82,7 @@ class Telling:
     def progress(self, ahead: int) -> None:
         """So many files are in place beside those told of."""
         if self._bar is not None:
-            self._bar.n = len(self._lines) + len(self.failures) + ahead
-            self._bar.refresh()
+            self._bar.update(len(self._lines) + len(self.failures) + ahead - self._bar.n)
 
     def end(self) -> None:
         """The summary, on stderr."""

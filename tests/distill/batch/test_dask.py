@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from checkpoints import save, vqvae_contents
 from processes import HANG, audio, batch, check_done, check_whole, files_in, sidecars, stamps, started, wait_for
 
 pytest.importorskip("distributed", reason="Dask is not installed")
@@ -65,19 +64,6 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     (tmp_path / "cluster").mkdir()
     with ExitStack() as stack:
         yield Cluster(tmp_path / "cluster", stack)
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save(vqvae_contents(), tmp_path_factory.mktemp("models") / "pebbles.distill")
-
-
-@pytest.fixture(scope="module")
-def alone(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run on one process."""
-    folder = tmp_path_factory.mktemp("alone") / "out"
-    assert batch(model, *ASKED, "-o", folder).returncode == 0
-    return folder
 
 
 ASKED = "--seeds", "1-48", "-d", "1"

@@ -12,27 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from checkpoints import save, vqvae_contents
 from processes import JOURNAL, batch, check_done, check_whole, files_in, kill, started, wait_for
+
+from distill.batch.remote import Remote
+from distill.errors import DistillError, DistillWarning
 
 for package in ("boto3", "moto", "s3fs"):
     pytest.importorskip(package, reason=f"{package} is not installed")
 
 ASKED = "--seeds", "1-16", "-d", "0.5"
 FILES = [f"pebbles-{seed}.wav" for seed in range(1, 17)]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save(vqvae_contents(), tmp_path_factory.mktemp("models") / "pebbles.distill")
-
-
-@pytest.fixture(scope="module")
-def alone(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run into a folder."""
-    folder = tmp_path_factory.mktemp("alone") / "out"
-    assert batch(model, *ASKED, "-o", folder).returncode == 0
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -219,3 +208,19 @@ def test_a_folder_given_as_a_url_holds_what_a_folder_does(model: Path, alone: Pa
     check_whole(tmp_path / "out", alone)
     assert batch(model, *ASKED, "-o", url).returncode == 0
     check_done(tmp_path / "out", alone)
+
+
+def test_a_journal_whose_upload_failed_is_uploaded_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Remote("memory://takes")
+    adding = store.journal()
+    monkeypatch.setattr(adding, "_wait_until", 0.0)
+    with monkeypatch.context() as broken:
+        broken.setattr(Remote, "put", fail)
+        with pytest.warns(DistillWarning, match="could not be uploaded"):
+            adding.append(b"line\n")
+    adding.close()
+    assert store.read(JOURNAL) == b"line\n"
+
+
+def fail(*_: object, **__: object) -> bool:
+    raise DistillError("503 SlowDown.")

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from checkpoints import save, vqvae_contents
 from processes import (
     JOURNAL,
     audio,
@@ -28,19 +27,6 @@ from processes import (
 
 ASKED = "--seeds", "1-24", "-d", "1"
 FEW = "--seeds", "1-3", "-d", "0.1"
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save(vqvae_contents(), tmp_path_factory.mktemp("models") / "pebbles.distill")
-
-
-@pytest.fixture(scope="module")
-def alone(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an undisturbed run of `ASKED`."""
-    folder = tmp_path_factory.mktemp("alone") / "out"
-    assert batch(model, *ASKED, "-o", folder).returncode == 0
-    return folder
 
 
 @pytest.fixture

@@ -22,6 +22,8 @@ from distill import devices
 from distill.batch import journal, places, plan
 from distill.batch.places import Place
 from distill.batch.running import TRIES
+from distill.batch.stores import Folder
+from distill.cli import telling
 
 SHORT = 0.2
 
@@ -515,7 +517,8 @@ def test_a_picture_that_is_asked_for_later_is_made(cli: Cli, vqvae_file: Path) -
 
 @pytest.mark.parametrize("change", [
     {"samples": None}, {"sample_rate": 0}, {"stats": {"x": float("nan")}}, {"model": []}, {"level": {}}, {"seed": True},
-    {"options": "x"}, {"space": {"hrtf": 3}}, {"other_models": [1]},
+    {"options": "x"}, {"space": {"hrtf": 3}}, {"other_models": [1]}, {"samples": 10**400}, {"duration": 10**400},
+    {"stats": {"x": 10**400}}, {"stats": []}, {"sample_rate": 10**400}, {"samples": 9601},
 ])  # fmt: skip
 def test_a_sidecar_that_says_odd_things_is_of_no_file_of_ours(
     cli: Cli, vqvae_file: Path, change: dict[str, Any]
@@ -527,6 +530,26 @@ def test_a_sidecar_that_says_odd_things_is_of_no_file_of_ours(
     result = cli("batch", manifest, "-o", "out")
     assert result.code == 0, result.err
     assert files(result) == ["pebbles-0-2.wav"]
+
+
+def test_the_bar_moves_as_files_are_made_where_nothing_else_moves_it(
+    cli: Cli, vqvae_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it is of a place where it costs something to look."""
+    stood: list[int] = []
+    told = telling.Telling.made
+
+    def made(self: telling.Telling, line: journal.Line) -> None:
+        told(self, line)
+        assert self._bar is not None
+        stood.append(self._bar.n)
+
+    monkeypatch.setattr(telling.Telling, "made", made)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setattr(Folder, "is_near", False)
+    manifest = write([{"model": str(vqvae_file), "count": 3, "duration": SHORT}])
+    assert cli("batch", manifest, "-o", "out").code == 0
+    assert stood == [1, 2, 3]
 
 
 def test_verify_looks_into_what_the_journal_lacks_too(cli: Cli, vqvae_file: Path) -> None:
