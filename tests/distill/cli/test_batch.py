@@ -301,6 +301,16 @@ def test_files_that_the_journal_does_not_know_are_found_by_their_sidecars(cli: C
     assert cli("batch", manifest, "-o", "out").out == ""
 
 
+def test_two_rows_that_ask_for_the_same_in_other_words_keep_each_its_file(cli: Cli, vqvae_file: Path) -> None:
+    row = {"model": str(vqvae_file), "seed": 1, "duration": SHORT}
+    manifest = write([row, row | {"sample_rate": 48000}])
+    assert files(cli("batch", manifest, "-o", "out")) == ["pebbles-1-2.wav", "pebbles-1.wav"]
+    before = lines()
+    Path("out", journal.NAME).unlink()
+    assert "0 made, 2 there already" in cli("batch", manifest, "-o", "out").errors[-1]
+    assert lines() == before
+
+
 def test_audio_without_its_sidecar_is_made_whole_under_its_name(cli: Cli, vqvae_file: Path) -> None:
     """What a run leaves that is killed between the two. One of other settings is another's, and stays."""
     row = {"model": str(vqvae_file), "seed": 1, "count": 2, "duration": SHORT}
