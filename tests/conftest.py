@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("SOURCE_DATE_EPOCH", "1769817600")  # the date in tags, so that no test depends on midnight
@@ -10,6 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side; read wh
 
 import pytest
 from checkpoints import save, vae_contents, vqvae_contents
+from forking import Nursery, nursery
 from program import Cli, Result
 
 from distill.cli import run
@@ -56,3 +58,10 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         return Result(code, streams.out, streams.err)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def forked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    """Runs `distill` as a process that has all imports behind it."""
+    with nursery(tmp_path_factory.mktemp("forked")) as made:
+        yield made
