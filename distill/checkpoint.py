@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from distill import archive, pickles
+from distill import archive, declared, limits, pickles
 from distill.errors import CheckpointError
 from distill.pickles import placeholder_for
 from distill.text import clean, represent
@@ -193,8 +193,10 @@ def _allow_list(header: CheckpointHeader) -> Iterator[None]:
 def load_contents(header: CheckpointHeader) -> dict[str, Any]:
     """The whole dictionary in a `.distill` file: tensors on the CPU, mapped from the file and read when used.
 
-    Raises `CheckpointError` where the file is damaged or holds what the allow-list does not.
+    Raises `CheckpointError` where the file is damaged, holds what the allow-list does not, declares tensors that it has
+    no room for, or a model that is larger than `limits.max_model_size`.
     """
+    _check_declared(header.path)
     import torch
 
     try:
@@ -209,6 +211,20 @@ def load_contents(header: CheckpointHeader) -> dict[str, Any]:
     if not isinstance(contents, dict):
         raise CheckpointError(f"{_show(header.path)} holds no dictionary. Copy or download it again.")
     return contents
+
+
+def _check_declared(path: Path) -> None:
+    """Hold what the file at `path` declares against what it has, and against the ceiling, before anything is made."""
+    data = read_pickle(path)
+    if data is None:
+        raise CheckpointError(f"{_show(path)} is no archive of torch.save.")
+    try:
+        contents = declared.Reader(data).load()
+    except Exception as error:  # a hostile pickle can raise anything
+        raise CheckpointError(f"{_show(path)} has a damaged header: {clean(str(error), 160)}.") from error
+    for fault in declared.faults(contents, records(path)):
+        raise CheckpointError(f"{_show(path)} cannot be loaded: {fault}.")
+    limits.check(path, declared.loaded_size(contents))
 
 
 def section(contents: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -59,8 +60,29 @@ def memory_free(device: str) -> int | None:
         found.append(int(line.split()[1]) * 1024)
     with suppress(OSError, ValueError):
         most, taken = (int((_CGROUP / name).read_text()) for name in ("memory.max", "memory.current"))
-        found.append(max(0, most - taken))
+        stat = dict(line.split() for line in (_CGROUP / "memory.stat").read_text().splitlines())
+        cached = int(stat.get("active_file", 0)) + int(stat.get("inactive_file", 0))  # given up when it is needed
+        found.append(max(0, most - taken + cached))
     return min(found, default=None)
+
+
+def require_memory(device: str, size: int) -> None:
+    """Raise `MemoryError` where `size` bytes cannot be had on `device`.
+
+    The system might promise them nevertheless, and end the process once they are used.
+    """
+    free = memory_free(device)
+    if free is not None and size > free:
+        raise MemoryError
+
+
+def free_memory(device: str) -> None:
+    """Give back what is kept on `device` for later, after memory ran out."""
+    gc.collect()
+    if device == "cuda":
+        import torch
+
+        torch.cuda.empty_cache()
 
 
 _CGROUP = Path("/sys/fs/cgroup")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from typing import Any
 
@@ -71,8 +71,7 @@ def generate(
         with outputs.Drafts(directory) as drafts:
             settled, refused = _settle(together, model, device, today, drafts)
             if settled:
-                making = Making(model, settled, lambda index, *chunks, before=count: progress(before + index, *chunks))
-                with closing(making.finished()) as finished:
+                with closing(_drafts(model, settled, device, _later(progress, count))) as finished:
                     for one in settled:
                         described = []
                         for index, draft in enumerate(islice(finished, len(one.job.seeds))):
@@ -129,6 +128,58 @@ def _settled(job: Job, model: GenerativeModel, device: str, date: str, drafts: o
         **sidecar.describe_output(output, form),
     }
     return Settled(job, form, samples, precision, Finisher(output, form, channels, made_by, date, drafts), date)
+
+
+def _later(progress: Progress, before: int) -> Progress:
+    """Tells `progress` of files that come after `before` others."""
+    return lambda index, done, total: progress(before + index, done, total)
+
+
+def _drafts(
+    model: GenerativeModel, settled: Sequence[Settled], device: str, progress: Progress
+) -> Generator[Draft, None, None]:
+    """The files of jobs in order, without name yet.
+
+    Where memory runs out, those that are left are begun anew in batches of half the size: what a file holds does not
+    depend on that. Raises `DistillError` where it runs out with a batch of one.
+    """
+    size, given = settled[0].job.batch_size, 0
+    is_smaller = is_told = False
+    while True:
+        making = Making(model, _after(settled, given), size, _later(progress, given))
+        try:
+            with closing(making.finished()) as finished:
+                for draft in finished:
+                    given += 1
+                    if is_smaller and not is_told:
+                        _warn("Memory ran out: going on with smaller batches. A smaller --batch-size begins with them.")
+                        is_told = True
+                    yield draft
+        except MemoryError as error:
+            if size == 1 or (given and settled[0].job.has_common_level):
+                raise DistillError(
+                    "Memory ran out, even with a --batch-size of 1. End other programs, or choose another --device."
+                ) from error
+        else:
+            return
+        size = size // 2 if size else SMALLER
+        devices.free_memory(device)  # what the failure held is free by now
+        is_smaller = True
+
+
+SMALLER = 16
+"""The batch size, in chunks, that is tried where one as large as memory seemed to allow was too large."""
+
+
+def _after(settled: Sequence[Settled], given: int) -> list[Settled]:
+    """What is left to do of jobs after so many files."""
+    left = []
+    for one in settled:
+        seeds = one.job.seeds[given:]
+        given = max(0, given - len(one.job.seeds))
+        if seeds:
+            left.append(replace(one, job=replace(one.job, seeds=seeds)))
+    return left
 
 
 def _publish(settled: Settled, drafts: outputs.Drafts, draft: Draft, index: int) -> GeneratedFile:

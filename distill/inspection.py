@@ -15,43 +15,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from distill import checkpoint, pickles
+from distill import checkpoint, declared, pickles
+from distill.declared import MOST_DEPTH, Tensor
 from distill.text import clean
 
 MOST_VALUES = 20_000
 """How many values of a file are told: a few bytes of a hostile one can hold a number of them without end."""
 MOST_OPCODES = 10**6
-MOST_DIMENSIONS = 64
-MOST_DEPTH = 16
-
-_ITEM_BYTES = {
-    "DoubleStorage": ("float64", 8), "FloatStorage": ("float32", 4), "HalfStorage": ("float16", 2),
-    "BFloat16Storage": ("bfloat16", 2), "LongStorage": ("int64", 8), "IntStorage": ("int32", 4),
-    "ShortStorage": ("int16", 2), "CharStorage": ("int8", 1), "ByteStorage": ("uint8", 1),
-    "BoolStorage": ("bool", 1), "ComplexFloatStorage": ("complex64", 8), "ComplexDoubleStorage": ("complex128", 16),
-}  # fmt: skip
-"""What torch calls the storage of a data type, and how many bytes an item has."""
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """A tensor as a file declares it: `shape`, `dtype`, and the record of the archive that holds its items."""
-
-    shape: tuple[int, ...]
-    dtype: str
-    item_bytes: int
-    record: str
-
-    def __setstate__(self, _state: object) -> None:
-        """Drop what a pickle would set on it."""
-
-    @property
-    def parameters(self) -> int:
-        return math.prod(self.shape)
-
-    @property
-    def bytes(self) -> int:
-        return self.parameters * self.item_bytes
 
 
 @dataclass(frozen=True)
@@ -88,18 +58,20 @@ def look(path: Path, fields: Mapping[str, Any] | None = None) -> Contents:
         return Contents("of a plugin's own kind", values=plain(fields or {}))
     records = checkpoint.records(path)
     problems = []
-    unpickler: _Unpickler | None = None
+    reader: declared.Reader | None = None
     found: Any = None
     try:
-        unpickler = _Unpickler(data)
-        found = unpickler.load()
+        reader = declared.Reader(data)
+        found = reader.load()
     except Exception as error:  # a hostile pickle can raise anything; what was seen of it is told nevertheless
         problems.append(f"its header is damaged: {clean(str(error), 160)}")
-    named = unpickler.named if unpickler is not None else set(_scan(data))
+    named = reader.globals if reader is not None else set(_scan(data))
     contents = found if isinstance(found, Mapping) else {}
-    tensors = {str(key): dict(_tensors(value)) for key, value in contents.items()}
-    for key, group in tensors.items():
-        problems += [f"{clean(key)}: {problem}" for problem in _oversized(group, records)]
+    tensors = {
+        str(key): {name: one for name, one in declared.tensors(value) if isinstance(one, Tensor)}
+        for key, value in contents.items()
+    }
+    problems += declared.faults(contents, records)
     return Contents(
         "torch.save archive",
         len(records),
@@ -148,80 +120,6 @@ class _Plain:
         if isinstance(value, float):
             return value if math.isfinite(value) else str(value)
         return clean(f"<{value.stands_for}>" if isinstance(value, pickles.Placeholder) else value, 400)
-
-
-class _Array(pickles.Placeholder):
-    """Stands for a NumPy array, and knows its shape."""
-
-    stands_for = "array"
-
-    def __setstate__(self, state: object) -> None:
-        match state:
-            case (_, tuple() as shape, *_) if all(isinstance(size, int) for size in shape):
-                self.stands_for = f"array {list(shape)}"
-
-
-class _Unpickler(pickles.Unpickler):
-    """Makes a `Tensor` of each tensor that is declared. `named`: every global so far."""
-
-    def __init__(self, data: bytes) -> None:
-        super().__init__(data)
-        self.named: set[tuple[str, str]] = set()
-
-    def find_class(self, module: str, name: str) -> Any:
-        self.named.add(pickles.todays(module, name))
-        if module == "torch._utils" and name in _REBUILD:
-            return _REBUILD[name]
-        if module.startswith("numpy.") and name == "_reconstruct":
-            return _Array
-        return super().find_class(module, name)
-
-    def persistent_load(self, pid: object) -> Any:
-        match pid:
-            case ("storage", type() as kind, str() as key, *_) if issubclass(kind, pickles.Placeholder):
-                return _ITEM_BYTES.get(kind.stands_for.rpartition(".")[2], ("?", 0)), key
-        return super().persistent_load(pid)
-
-
-def _tensor(storage: Any, _offset: Any, shape: Any, *_: Any) -> Any:
-    match storage:
-        case (str() as dtype, int() as item_bytes), str() as key if isinstance(shape, tuple):
-            sizes = len(shape) <= MOST_DIMENSIONS and all(type(size) is int and 0 <= size < 2**63 for size in shape)
-            if sizes and math.prod(shape) < 2**63:
-                return Tensor(shape, dtype, item_bytes, key)
-    raise ValueError("a tensor that torch could not have saved")
-
-
-def _parameter(tensor: Any, *_: Any) -> Any:
-    return tensor
-
-
-_LOOKED_INTO = (Tensor, Mapping, list, tuple)
-_REBUILD = {"_rebuild_tensor_v2": _tensor, "_rebuild_parameter": _parameter}
-
-
-def _tensors(contents: Any) -> Iterator[tuple[str, Tensor]]:
-    """The tensors in `contents`, by their keys with dots between. What is in several places is looked into once."""
-    waiting: list[tuple[tuple[str, ...], Any]] = [((), contents)]
-    seen = set()
-    while waiting:
-        keys, value = waiting.pop()
-        if isinstance(value, Tensor):
-            yield ".".join(keys), value
-        elif isinstance(value, Mapping | list | tuple) and id(value) not in seen and len(keys) < MOST_DEPTH:
-            seen.add(id(value))
-            items = value.items() if isinstance(value, Mapping) else enumerate(value)
-            inner = [((*keys, str(key)), one) for key, one in items if isinstance(one, _LOOKED_INTO)]
-            waiting += reversed(inner)
-
-
-def _oversized(tensors: Mapping[str, Tensor], records: Mapping[bytes, int]) -> Iterator[str]:
-    for name, tensor in tensors.items():
-        size = records.get(f"data/{tensor.record}".encode(errors="replace"))
-        if size is None:
-            yield f"{clean(name)} is declared, but not in the file"
-        elif tensor.bytes > size:
-            yield f"{clean(name)} is declared with {tensor.bytes} bytes; the file's record of it has {size}"
 
 
 def _scan(data: bytes) -> Iterator[tuple[str, str]]:

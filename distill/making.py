@@ -47,20 +47,25 @@ class Settled:
 
 
 class Making:
-    """The files of `jobs`, made with `model`. One whose level is common to its files is there alone."""
+    """The files of `jobs`, made with `model`. One whose level is common to its files is there alone.
 
-    def __init__(self, model: GenerativeModel, jobs: Sequence[Settled], progress: Progress) -> None:
-        self._model, self._jobs = model, jobs
+    `batch_size` in chunks, None for what memory allows; no more files than that are made at once.
+    """
+
+    def __init__(
+        self, model: GenerativeModel, jobs: Sequence[Settled], batch_size: int | None, progress: Progress
+    ) -> None:
+        self._model, self._jobs, self._batch_size = model, jobs, batch_size
         self._claim = jobs[0].job.claim
         self._progress = _InTurn(progress)
         count = sum(len(settled.job.seeds) for settled in jobs)
-        self._workers = min(count, devices.threads()) if model.concurrent else 1
+        self._workers = min(count, devices.threads(), batch_size or count) if model.concurrent else 1
 
     def finished(self) -> Generator[Draft, None, None]:
         """The files in order, each as soon as it and those before it are whole."""
         first = self._jobs[0].job
         with self._claim.breakage_named("generating with"):
-            generations = iter(self._model.generate_batch(self._requests(), first.batch_size))
+            generations = iter(self._model.generate_batch(self._requests(), self._batch_size))
         stop = self._stopping(generations)
         try:
             if first.has_common_level:

@@ -16,7 +16,9 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
+from distill import limits
 from distill.errors import DistillError
+from distill.sizes import parse, readable
 from distill.text import clean
 
 if TYPE_CHECKING:
@@ -131,6 +133,23 @@ def library(envvar: str | None = None) -> click.Option:
         is_eager=True, callback=_remember_library, envvar=envvar, allow_from_autoenv=False,
         help="Look models up by name in this folder; repeatable.  [default: the user's library]",
     )  # fmt: skip
+
+
+def max_model_size() -> click.Option:
+    """`--max-model-size`: the ceiling of `limits`, for commands that load models."""
+    return click.Option(
+        ["--max-model-size"], metavar="SIZE", expose_value=False, is_eager=True, callback=_allow_size,
+        envvar=limits.VARIABLE, allow_from_autoenv=False,
+        help=f"Load no model larger than this, such as 500M or 8G.  [default {readable(limits.DEFAULT)}]",
+    )  # fmt: skip
+
+
+def _allow_size(ctx: click.Context, option: click.Parameter, value: str | None) -> None:
+    if value is not None and not ctx.resilient_parsing:
+        try:
+            ctx.with_resource(limits.allowing(parse(value)))
+        except ValueError as error:
+            raise click.BadParameter(f"{clean(value)!r}: {error}.", ctx, option) from error
 
 
 def _remember_library(ctx: click.Context, _option: click.Parameter, value: tuple[str, ...]) -> None:

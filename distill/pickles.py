@@ -126,14 +126,14 @@ def placeholder_for(name: str) -> type[Placeholder]:
 class Unpickler(pickle.Unpickler):
     """A pickle machine that imports nothing: a dictionary is `Fields`, a global a `Placeholder`.
 
-    `globals` are those that the pickle named so far, but for `OrderedDict`: pairs of module and name. Raises
-    `ValueError` when made of a pickle that is not as Python's pickler writes one at protocol 2, as `torch.save` does.
+    `globals` are those that the pickle named so far: pairs of module and name. Raises `ValueError` when made of a
+    pickle that is not as Python's pickler writes one at protocol 2, as `torch.save` does.
     """
 
     def __init__(self, data: bytes) -> None:
         # One that has `peek` is read from in blocks; from others, opcode by opcode, in three times the time.
         super().__init__(io.BufferedReader(io.BytesIO(checked(data)[0])))
-        self._named: dict[tuple[str, str], type[Placeholder]] = {}
+        self._named: dict[tuple[str, str], type[Placeholder | Fields]] = {}
 
     @property
     def globals(self) -> Set[tuple[str, str]]:
@@ -141,12 +141,13 @@ class Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         module, name = todays(module, name)
-        if (module, name) in (("distill", "Fields"), ("collections", "OrderedDict")):
+        if (module, name) == ("distill", "Fields"):  # which `checked` has put in
             return Fields
         if (module, name) not in self._named:
             if len(self._named) >= MOST_GLOBALS:
                 raise ValueError(f"more than {MOST_GLOBALS} globals")
-            self._named[module, name] = placeholder_for(f"{module}.{name}")
+            ordered = (module, name) == ("collections", "OrderedDict")
+            self._named[module, name] = Fields if ordered else placeholder_for(f"{module}.{name}")
         return self._named[module, name]
 
     def persistent_load(self, pid: object) -> Any:
@@ -207,4 +208,4 @@ def is_needed(module: str, name: str) -> bool:
 
 def is_foreign(module: str, name: str) -> bool:
     """Whether the format does without this global."""
-    return module.partition(".")[0] not in {"torch", "numpy", "_codecs"} and (module, name) != ("builtins", "bytes")
+    return module.partition(".")[0] not in {"torch", "numpy"} and not is_needed(module, name)

@@ -15,6 +15,9 @@ from torch import Tensor
 from distill.errors import CheckpointError
 from distill.text import clean
 
+MOST_FILTER_WEIGHTS = 2**23
+"""Ceiling for bands times bins: 32 MB, where a small file could ask for any. 128 bands of 1025 bins are usual."""
+
 
 @dataclass(frozen=True)
 class Spectrogram:
@@ -52,7 +55,13 @@ class Spectrogram:
             values[name] = value
         if values["hop_length"] > values["n_fft"] // 2:
             raise CheckpointError("The checkpoint's spectrogram_config has a hop_length over half of n_fft.")
-        return cls(**values)
+        made = cls(**values)
+        if made.n_mels * made.bins > MOST_FILTER_WEIGHTS:
+            raise CheckpointError(
+                f"The checkpoint's spectrogram_config has {made.n_mels} bands of {made.bins} bins; "
+                f"at most {MOST_FILTER_WEIGHTS} weights of filters are made."
+            )
+        return made
 
     @property
     def bins(self) -> int:

@@ -79,7 +79,7 @@ class _Program(click.Group):
         super().__init__(
             "distill",
             help="Generate audio with models made from small, personal corpora.",
-            params=[options.library(envvar="DISTILL_LIBRARY")],
+            params=[options.library(envvar="DISTILL_LIBRARY"), options.max_model_size()],
             context_settings={
                 "help_option_names": ["-h", "--help"],
                 "max_content_width": 110,

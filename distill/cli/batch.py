@@ -72,6 +72,7 @@ def _own_parameters() -> list[click.Parameter]:
         options.flag("--verify", help="Compare every byte of what is there; what is damaged is made anew."),
         click.Option(["--keep-going/--fail-fast"], default=True,
                      help="What to do when a file has failed three times.  [default: keep going]"),
+        options.max_model_size(),
         options.flag("--json", help="Print one JSON object instead of paths."),
         options.flag("--quiet", "-q", help="No progress bar; warnings and errors stay."),
     ]  # fmt: skip

@@ -50,6 +50,7 @@ def _making_parameters() -> list[click.Parameter]:
                      help="What to compute in; the others are other sounds for a seed.  [default float32]"),
         click.Option(["--loader"], metavar="NAME", help="Which loader, where several claim the model."),
         library,
+        options.max_model_size(),
         options.flag("--stats", help="Say of each file how it was drawn; its sidecar always does."),
         options.flag("--json", help="Print one JSON array instead of paths."),
         options.flag("--quiet", "-q", help="No progress bar; warnings and errors stay."),

@@ -12,10 +12,11 @@ import click
 
 from distill import inspection, options, outputs, registry
 from distill.cli.messages import warn_of_problems
-from distill.cli.sizes import readable
+from distill.declared import Tensor
 from distill.errors import CheckpointError, DistillError
-from distill.inspection import Contents, Tensor
+from distill.inspection import Contents
 from distill.plugins import Plugins
+from distill.sizes import readable
 from distill.tables import table
 from distill.text import clean
 
@@ -82,7 +83,7 @@ def _described(file: Path, contents: Contents, claims: list[dict[str, str]]) -> 
         "values": contents.values,
         "tensors": {
             clean(key, 200): [
-                {"name": clean(name, 200), "shape": list(one.shape), "dtype": one.dtype, "bytes": one.bytes}
+                {"name": clean(name, 200), "shape": list(one.shape), "dtype": one.dtype, "bytes": one.size}
                 for name, one in group.items()
             ]
             for key, group in contents.tensors.items()
@@ -154,7 +155,7 @@ def _shape(name: str, tensor: Tensor, dtype: str) -> str:
 
 
 def _sizes(tensors: Collection[Tensor]) -> tuple[str, str]:
-    return f"{sum(one.parameters for one in tensors):,}", readable(sum(one.bytes for one in tensors))
+    return f"{sum(one.parameters for one in tensors):,}", readable(sum(one.size for one in tensors))
 
 
 def _indented(text: str) -> str:

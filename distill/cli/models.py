@@ -14,11 +14,11 @@ import click
 from distill import inspection, library, options, outputs, registry, startup
 from distill.cli import keeping
 from distill.cli.messages import fail, warn_of_problems
-from distill.cli.sizes import readable
 from distill.errors import DistillError, RequestError
 from distill.library import Library, Model
 from distill.pickles import Placeholder
 from distill.plugins import Plugins
+from distill.sizes import readable
 from distill.tables import table
 from distill.text import clean, folded
 
@@ -180,6 +180,7 @@ def _path(ctx: click.Context, /, model: Path | None) -> None:
     params=[
         click.Argument(["models"], nargs=-1, type=options.Model(), metavar="[MODEL]..."),
         options.library(),
+        options.max_model_size(),
         options.flag("--json", help="Print one JSON array."),
         options.flag("--quiet", "-q", help="No progress."),
     ],

@@ -37,6 +37,7 @@ def command(plugins: Plugins) -> click.Command:
             click.Option(["--model"], type=options.Model(), metavar="MODEL",
                          help="The checkpoint, where it has moved."),
             options.library(),
+            options.max_model_size(),
             click.Option(["--output-dir", "-o"], type=click.Path(file_okay=False, path_type=Path), default=Path(),
                          metavar="DIR", help="Folder for the files, made if missing.  [default: this folder]"),
             options.flag("--json", help="Print one JSON array."),

@@ -9,8 +9,8 @@ import click
 
 from distill import options, outputs
 from distill.cli.messages import warn
-from distill.cli.sizes import readable
 from distill.errors import RequestError
+from distill.sizes import readable
 from distill.text import clean
 
 PAGE = "index.html"

@@ -11,6 +11,7 @@ are near from the first step on, and there is little to learn by heart.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distill.checkpoint import load_weights
+from distill.devices import require_memory
 from distill.errors import CheckpointError
 from distill_codec.prior_shape import PriorShape
 
@@ -225,9 +227,11 @@ class Stream:
         self.prior, self.rows = prior, rows
         shape = prior.shape
         size = (2, rows, shape.heads, shape.window, shape.width // shape.heads)
+        device = prior.start.device
+        require_memory(device.type, len(prior.layers) * math.prod(size) * prior.start.element_size())
         self._pasts = [prior.start.new_zeros(size) for _ in prior.layers]
         self._time = 0
-        self._age = torch.zeros(rows, dtype=torch.int64, device=prior.start.device)
+        self._age = torch.zeros(rows, dtype=torch.int64, device=device)
 
     def next(self, before: Tensor, starts: Tensor, variation: Tensor) -> Frame:
         """The next frame of each row.

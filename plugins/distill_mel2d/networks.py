@@ -13,6 +13,8 @@ from distill.errors import CheckpointError
 
 CHANNELS = (1, 32, 64, 128, 256)
 STRIDE = 2 ** (len(CHANNELS) - 1)
+MOST_PIXELS = 2**22
+"""Ceiling for a chunk, whose decoding takes a hundred times as many bytes. Six minutes of 128 bands are so many."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,13 @@ class Picture:
         seconds = config.get("chunk_duration_s", 1.0)
         if not isinstance(seconds, int | float) or not 0.05 <= seconds <= 600:
             raise CheckpointError(f"The checkpoint's chunk_duration_s is {seconds!r}; 0.05 to 600 is needed.")
-        return cls(spectrogram, spectrogram.frames(int(seconds * spectrogram.sample_rate)))
+        frames = spectrogram.frames(int(seconds * spectrogram.sample_rate))
+        if spectrogram.n_mels * frames > MOST_PIXELS:
+            raise CheckpointError(
+                f"The checkpoint's chunks are {spectrogram.n_mels} bands of {frames} frames; "
+                f"at most {MOST_PIXELS} values are decoded at a time."
+            )
+        return cls(spectrogram, frames)
 
     @property
     def grid(self) -> tuple[int, int]:

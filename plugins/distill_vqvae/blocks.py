@@ -6,16 +6,13 @@ not depend on how many others are made with it. Rows that are left over are samp
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
-from threading import Condition
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from distill.devices import is_out_of_memory, single_threaded
-from distill.errors import DistillError, DistillWarning
+from distill.devices import single_threaded
 from distill.sampling import Odds, candidates, columns, entropy, odds
 from distill_vqvae.prior import Prior
 
@@ -126,43 +123,3 @@ def sample_block(
                 drawn.clear()
         codes = tokens.T.contiguous().cpu()
     return list(map(Row, codes, *sums.tolist()))
-
-
-class Slots:
-    """How many blocks may be sampled at once: fewer when memory runs out."""
-
-    def __init__(self, slots: int) -> None:
-        self._free = self._slots = slots
-        self._changed = Condition()
-
-    def run(self, sample: Callable[[], list[Row]]) -> list[Row]:
-        """What `sample` gives, with a slot to itself; tried again with half as many slots where memory runs out.
-
-        Raises `DistillError` where it runs out with one.
-        """
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._free > 0)
-                self._free -= 1
-                slots = self._slots
-            try:
-                return sample()
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-                self._halve(slots)
-            finally:
-                with self._changed:
-                    self._free += 1
-                    self._changed.notify_all()
-
-    def _halve(self, seen: int) -> None:
-        """Halve the slots, unless another block has done so since there were `seen`."""
-        if seen == 1:
-            raise DistillError("Memory ran out, even with one block of chunks at a time. Free some, and go on.")
-        with self._changed:
-            if self._slots == seen:
-                self._slots //= 2
-                self._free -= seen - self._slots
-                blocks = "1 block" if self._slots == 1 else f"{self._slots} blocks"
-                warnings.warn(f"Memory ran out: going on with {blocks} of chunks at a time.", DistillWarning, 2)

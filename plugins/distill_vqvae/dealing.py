@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from threading import Condition, RLock, Thread, current_thread
+from threading import Condition, RLock, Semaphore, Thread, current_thread
 
 import numpy as np
 import torch
@@ -13,9 +13,9 @@ from torch import Tensor
 
 from distill import GenerationRequest
 from distill.concurrency import UnwantedError
-from distill.devices import memory_free
+from distill.devices import memory_free, require_memory
 from distill.seeding import stream
-from distill_vqvae.blocks import ROWS, FirstCode, Row, Settings, Slots, rows_of, sample_block
+from distill_vqvae.blocks import ROWS, FirstCode, Row, Settings, rows_of, sample_block
 from distill_vqvae.prior import Prior
 
 AHEAD = 2 * ROWS
@@ -79,7 +79,7 @@ class Dealer(Iterator[FileCodes]):
         self._first = first
         self._batch_size = batch_size
         self._threads = threads
-        self._slots: Slots | None = None
+        self._at_once: Semaphore | None = None
         self._not_given: deque[FileCodes] = deque()
         self._not_planned: deque[FileCodes] = deque()  # at least one chunk of each
         self._under_way: set[FileCodes] = set()  # given, and not taken to the end
@@ -230,5 +230,7 @@ class Dealer(Iterator[FileCodes]):
                 raise UnwantedError
 
         with self._changed:
-            self._slots = self._slots or Slots(self._blocks_at_once(prior, rows))
-        return self._slots.run(lambda: sample_block(prior, self._first, torch.from_numpy(uniforms), settings, check))
+            self._at_once = self._at_once or Semaphore(self._blocks_at_once(prior, rows))
+        with self._at_once:
+            require_memory(prior.device, prior.cache_bytes(rows))
+            return sample_block(prior, self._first, torch.from_numpy(uniforms), settings, check)

@@ -18,7 +18,7 @@ def test_free_memory_is_told_and_no_more_than_there_is() -> None:
     assert 0 < free <= total
 
 
-@pytest.mark.parametrize(("most", "free"), [("3000000", 2000000), ("500000", 0), ("max", None)])
+@pytest.mark.parametrize(("most", "free"), [("3000000", 2300000), ("500000", 0), ("max", None)])
 def test_a_container_may_allow_less(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: str, free: int | None
 ) -> None:
@@ -26,6 +26,7 @@ def test_a_container_may_allow_less(
     without = devices.memory_free("cpu")
     (tmp_path / "memory.max").write_text(most + "\n")
     (tmp_path / "memory.current").write_text("1000000\n")
+    (tmp_path / "memory.stat").write_text("anon 700000\nactive_file 100000\ninactive_file 200000\n")
     found = devices.memory_free("cpu")
     if free is None:
         assert found is None or without is None or abs(found - without) < 2**30
@@ -56,3 +57,12 @@ def test_one_thread_computes_and_the_number_is_as_before() -> None:
         assert torch.get_num_threads() == devices.threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+def test_more_memory_than_there_is_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "memory_free", lambda _device: 1000)
+    devices.require_memory("cpu", 1000)
+    with pytest.raises(MemoryError):
+        devices.require_memory("cpu", 1001)
+    monkeypatch.setattr(devices, "memory_free", lambda _device: None)  # it cannot be told
+    devices.require_memory("cpu", 10**18)

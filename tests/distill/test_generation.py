@@ -457,8 +457,8 @@ def test_a_file_that_is_no_longer_wanted_is_not_encoded_to_its_end(
 
 
 def test_memory_that_runs_out_in_a_model_is_no_breakage_of_the_plugin(made: Made) -> None:
-    with pytest.raises(MemoryError):
-        made(TonePlugin(spoil=raising(RuntimeError("DefaultCPUAllocator: can't allocate memory"))))
+    with pytest.raises(DistillError, match="^Memory ran out, even with a --batch-size of 1"):
+        made(TonePlugin(spoil=raising(RuntimeError("DefaultCPUAllocator: can't allocate memory"))), batch_size=1)
 
 
 def test_a_precision_that_the_model_has_not_is_warned_about_once(made: Made) -> None:

@@ -367,7 +367,7 @@ def test_help_groups_options_by_the_plugin_that_brings_them(cli: Cli) -> None:
     ]  # fmt: skip
     for title, flags in {
         "Options for every model:": "--duration --seed --count --device --batch-size --precision --loader "
-        "--library --stats --json --quiet",
+        "--library --max-model-size --stats --json --quiet",
         "Options for the files:": "--output-dir --name --overwrite --format --sample-rate --bit-depth --compression "
         "--quality --spatial-mode --spatial-width --spatial-depth --hrtf --normalize --lufs --title --artist --album "
         "--tag --plot",

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
-import warnings
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -13,7 +10,7 @@ import torch
 from checkpoints import save, vqvae_contents
 
 from distill.checkpoint import load_contents, read_header
-from distill.errors import DistillError, DistillWarning, NotFiniteError
+from distill.errors import NotFiniteError
 from distill.sampling import candidates, entropy, odds
 from distill.seeding import stream
 from distill_vqvae.blocks import (
@@ -22,9 +19,7 @@ from distill_vqvae.blocks import (
     ROWS,
     ROWS_OF_GPU,
     FirstCode,
-    Row,
     Settings,
-    Slots,
     rows_of,
     sample_block,
 )
@@ -151,82 +146,3 @@ def test_a_block_has_fewer_rows_where_a_prior_is_large_whatever_the_memory(model
     assert rows_of(Large("cpu", MOST_CACHE_BYTES // ROWS + 1)) == ROWS // 2
     assert rows_of(Large("cpu", MOST_CACHE_BYTES)) == FEWEST_ROWS
     assert rows_of(Large("cuda", 1)) == ROWS_OF_GPU
-
-
-def failing(times: int, error: Callable[[], Exception]) -> Callable[[], list[Row]]:
-    """Something that gives no rows once it has failed so many times."""
-    left = iter(range(times))
-
-    def sample() -> list[Row]:
-        for _ in left:
-            raise error()
-        return []
-
-    return sample
-
-
-@pytest.mark.parametrize(
-    "error",
-    [MemoryError, lambda: RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
-     lambda: torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")],
-)  # fmt: skip
-def test_when_memory_runs_out_it_goes_on_with_half_as_many_blocks(error: Callable[[], Exception]) -> None:
-    slots = Slots(4)
-    with pytest.warns(DistillWarning, match=r"going on with 2 blocks of chunks at a time") as warned:
-        assert slots.run(failing(1, error)) == []
-    assert len(warned) == 1
-    with pytest.warns(DistillWarning, match=r"going on with 1 block of chunks at a time"):
-        slots.run(failing(1, error))
-    with pytest.raises(DistillError, match="Memory ran out, even with one block"):
-        slots.run(failing(1, error))
-
-
-def test_another_error_is_no_matter_of_memory() -> None:
-    with pytest.raises(RuntimeError, match="odd"):
-        Slots(4).run(failing(1, lambda: RuntimeError("odd")))
-
-
-@pytest.mark.filterwarnings("ignore::distill.errors.DistillWarning")
-def test_no_more_blocks_are_sampled_at_once_than_there_are_slots() -> None:
-    slots = Slots(4)
-    slots.run(failing(1, MemoryError))
-    running, most = [0], [0]
-    lock = threading.Lock()
-
-    def sample() -> list[Row]:
-        with lock:
-            running[0] += 1
-            most[0] = max(most[0], running[0])
-        threading.Event().wait(0.02)
-        with lock:
-            running[0] -= 1
-        return []
-
-    threads = [threading.Thread(target=slots.run, args=(sample,)) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert most == [2]
-
-
-def test_blocks_that_fail_together_halve_the_slots_once() -> None:
-    slots = Slots(4)
-    together = threading.Barrier(4)
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
-
-        def sample() -> list[Row]:
-            if not failed.is_set():
-                together.wait()
-                failed.set()
-                raise MemoryError
-            return []
-
-        failed = threading.Event()
-        threads = [threading.Thread(target=slots.run, args=(sample,)) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert len(told) == 1

