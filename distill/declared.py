@@ -159,7 +159,7 @@ def tensors(contents: Any) -> Iterator[tuple[str, Tensor | Foreign]]:
 def faults(contents: Any, records: Mapping[bytes, int]) -> Iterator[str]:
     """What is wrong with the tensors in `contents`, a line each, in a file with these `records`."""
     for name, tensor in tensors(contents):
-        fault = f"is {tensor.stands_for}" if isinstance(tensor, Foreign) else tensor.fault(records)
+        fault = f"is {clean(tensor.stands_for)}" if isinstance(tensor, Foreign) else tensor.fault(records)
         if fault:
             yield f"{clean(name)} {fault}"
 
