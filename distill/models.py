@@ -89,7 +89,8 @@ class GenerativeModel(ABC):
         What a file holds is what `generate` gives for its request alone, whatever the others and `batch_size`: how
         many chunks to compute together, None for what memory allows. Requests may differ in everything. There may be a
         million of them: read them as they are needed, and raise what is wrong with one when it is its turn. If the
-        iterator has a `close`, it is called when no more is wanted of it and of its files.
+        iterator has a `close`, it is called when no more is wanted of it and of its files. Where memory runs out, let
+        that be raised: those that are left are asked for again, with half the `batch_size`.
         """
         for request in requests:
             yield Generation(self.generate(request))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _FACTORS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_SIZE = re.compile(r"(\d{1,12}(?:\.\d{1,9})?) ?([KMGT]?)B?", re.IGNORECASE)
+_SIZE = re.compile(r"(\d{1,12}(?:\.\d{1,9})?) ?([KMGT]?)B?", re.IGNORECASE | re.ASCII)
 
 
 def readable(size: float) -> str:
