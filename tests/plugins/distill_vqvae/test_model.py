@@ -86,6 +86,11 @@ def changed(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         (lambda c: c["vqvae_config"].update(num_quantizers=3), "no tensor quantizer.rvq.layers.2"),
         (lambda c: c["vqvae_config"].update(chunk_duration_s="1"), "chunk_duration_s is '1'"),
         (lambda c: c["vqvae_config"].update(chunk_duration_s=2.0), "prior is for 2 levels in 24 codes"),
+        (
+            lambda c: c["vqvae_config"].update(chunk_duration_s=600.0) or c["spectrogram_config"].update(hop_length=8),
+            "chunks are 32 bands of 3600001 frames; at most 4194304 values",
+        ),
+        (lambda c: c["spectrogram_config"].update(n_fft=65536, n_mels=257), "257 bands of 32769 bins; at most 8388608"),
         (lambda c: c["prior_config"].update(num_heads=3), "3 heads, which do not divide its width 16"),
         (lambda c: c["prior_config"].update(num_layers=2), "prior lacks the tensor transformer.layers.1"),
         (lambda c: c["prior_config"].update(hidden_size=True), "hidden_size is True"),
