@@ -148,3 +148,12 @@ def test_a_full_disk_is_one_line(tmp_path: Path, name: str, depth: str | None, m
 def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(DistillError, match="could not be written"):
         written(tmp_path / "none" / "a", "wav", "24-bit", wave(1))
+
+
+def test_a_file_whose_samples_are_no_numbers_is_read_without_a_word(tmp_path: Path) -> None:
+    """As a damaged one may be. Numbers of this kind, and no others, make NumPy warn."""
+    signalling = np.full((100, 1), 0x7F800001, np.uint32).view(np.float32)
+    path = tmp_path / "damaged.wav"
+    soundfile.write(path, signalling, 48000, subtype="FLOAT")
+    read = read_back(path, output_format("wav", 48000, "32-bit-float"))
+    assert read.sha256 != read_back(path, output_format("wav", 48000, "16-bit")).sha256
