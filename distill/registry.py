@@ -15,7 +15,13 @@ from distill.models import ModelLoader, Settings
 from distill.plugins import Plugins
 from distill.text import clean, describe
 
-_NOT_BREAKAGE: tuple[type[BaseException], ...] = (DistillError, OSError, MemoryError, *INTERRUPTIONS)
+_NOT_BREAKAGE: tuple[type[BaseException], ...] = (
+    DistillError,
+    OSError,
+    MemoryError,
+    GeneratorExit,  # what holds this is not wanted any more
+    *INTERRUPTIONS,
+)
 
 
 @dataclass(frozen=True)

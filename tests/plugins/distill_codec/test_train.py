@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +18,12 @@ import torch
 from disk import room_for
 from program import Cli, Result
 from recordings import corpus, sound, write
+from small_codec import SHAPE, small_sizes
 
 from distill.checkpoint import load_contents, read_header
 from distill_codec import checkpoints, pace, train, training
 from distill_codec.adversary import Adversary
-from distill_codec.shape import Shape
 from distill_codec.trainer import Trainer
-from distill_codec.training_settings import Sizes
-
-SHAPE = Shape(width=32, latent_dim=16, codebook_size=64, num_quantizers=3, encoder_blocks=(1, 1), decoder_blocks=(1, 1))
-
-
-def small_sizes(seconds: float, channels: int, device: str, size: str) -> Sizes:
-    return Sizes(replace(SHAPE, channels=channels), batch_size=8, crop_frames=8)
 
 
 @pytest.fixture(autouse=True)
@@ -281,14 +273,14 @@ def test_sigterm_saves_what_is_needed_to_go_on(
 KILLED = """
 import os, signal, sys
 sys.path[:0] = sys.argv[1:3]
-import test_train
+import small_codec
 from distill.cli import run
 from distill.plugins import discover
 from distill_codec import train, training
 from distill_codec.trainer import Trainer
 
 training.SAVE_SECONDS = 0
-train.sizes_for = test_train.small_sizes
+small_codec.use()
 step = Trainer.step
 
 def killed(self, batch, rate):
@@ -524,13 +516,13 @@ def test_a_model_that_does_not_fit_on_the_disk_is_one_line_and_the_training_stay
 SHARED = """
 import os, signal, sys
 sys.path[:0] = sys.argv[1:3]
-import test_train
+import small_codec
 from distill.cli import run
 from distill.plugins import discover
 from distill_codec import train
 from distill_codec.trainer import Trainer
 
-train.sizes_for = test_train.small_sizes
+small_codec.use()
 step = Trainer.step
 
 def interrupted(self, batch, rate):
