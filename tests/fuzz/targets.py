@@ -186,7 +186,8 @@ def configured(data: bytes) -> bool:
         for name, command in program.commands.items():
             if command is not config.config:
                 found.defaults(command, click.Context(command, parent=ctx, info_name=name), name)
-        _check_shown(*found.strays(program, ctx), *map(str, found.library))
+        _check_shown(*found.strays(program, ctx))
+        assert all(map(Path.is_absolute, found.library))
     except DistillError as error:
         _check_shown(str(error))
         return False
