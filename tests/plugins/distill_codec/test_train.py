@@ -14,11 +14,12 @@ from typing import Any
 import filelock
 import numpy as np
 import pytest
+import small_codec
 import torch
 from disk import room_for
 from program import Cli, Result
 from recordings import corpus, sound, write
-from small_codec import SHAPE, small_sizes
+from small_codec import SHAPE
 
 from distill.checkpoint import load_contents, read_header
 from distill_codec import checkpoints, pace, train, training
@@ -29,7 +30,7 @@ from distill_codec.trainer import Trainer
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train a small codec on small batches."""
-    monkeypatch.setattr(train, "sizes_for", small_sizes)
+    small_codec.use(monkeypatch.setattr)
 
 
 @pytest.fixture

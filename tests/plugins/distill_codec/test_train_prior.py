@@ -18,6 +18,7 @@ from checkpoints import SMALL_CODEC, codec, codec_contents, save, vqvae_contents
 from disk import room_for
 from program import Cli
 from recordings import corpus, sound, write
+from small_codec import start_and_settle_soon
 
 from distill import Passage
 from distill.checkpoint import load_contents, read_header
@@ -38,6 +39,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def make_small(put: Any) -> None:
     """Learn from few copies, by small batches, often measured."""
+    start_and_settle_soon(put)
     put(passages, "NEAR_MOST", 1)
     put(passages, "FAR_MOST", 2)
     put(prior_learner, "ROW_FRAMES", 24)

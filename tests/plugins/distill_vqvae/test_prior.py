@@ -58,7 +58,7 @@ def test_a_row_gives_the_same_bits_wherever_it_stands_and_whatever_the_others_ar
     width: int, heads: int, vocabulary: int, precision: str
 ) -> None:
     prior = Prior(any_prior(width, heads, vocabulary)).to("cpu", DTYPES[precision])
-    tokens = random_tokens(prior, ROWS, 20)
+    tokens = random_tokens(prior, ROWS, 8)
     together = step_by_step(prior, tokens)
     for row in (0, 1, 2, 7, ROWS - 1):
         for place in (0, 3, row, ROWS - 2):
