@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import uuid
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,12 +64,14 @@ def train(plugins: Plugins, asked: Asked) -> None:
     files = Files.named(asked.name, asked.output_dir)
     outputs.prepare(asked.output_dir)
     together = processes(asked.device)
-    with files.claimed() if together.rank == 0 else nullcontext():
-        _train(plugins, asked, files, together)
+    with (
+        files.claimed() if together.rank == 0 else nullcontext(),
+        closing(_Telling(asked.quiet, together.rank)) as tell,
+    ):
+        _train(plugins, asked, files, together, tell)
 
 
-def _train(plugins: Plugins, asked: Asked, files: Files, together: Alone) -> None:
-    tell = _Telling(asked.quiet, together.rank)
+def _train(plugins: Plugins, asked: Asked, files: Files, together: Alone, tell: _Telling) -> None:
     done = _done(asked, files)
     begun = None if done else _begun(asked, files)
     channels = done.channels if done else begun.shape.channels if begun else 1 + asked.stereo
@@ -139,13 +141,12 @@ def _go_on(
     """Train the prior of a codec that is there, in `model`."""
     claim = registry.claim(plugins, registry.identify(plugins, model))
     files = Files.of_prior(model)
-    with files.claimed():
+    with files.claimed(), closing(train_prior.PriorTelling(asked.quiet, split_is_told=True)) as tell:
         begun = train_prior.begun(files, asked.resume and files.training.exists())
         wanted = train_prior.settings_for(
             corpus, device, asked.prior_minutes or settings.minutes, None, settings.hold_out, settings.augmentation,
             settings.seed, settings.seed,
         )  # fmt: skip
-        tell = train_prior.PriorTelling(asked.quiet, split_is_told=True)
         return train_prior.learn(
             plugins, claim, corpus, wanted if begun is None else begun.settings, files, device, tell, begun
         )

@@ -67,9 +67,8 @@ def train_prior(plugins: Plugins, asked: Asked) -> None:
     _check(asked, header, files, is_bundled=asked.model in plugins.bundled().values())
     outputs.prepare(files.model.parent)
     device = devices.choose(asked.device)
-    with files.claimed():
+    with files.claimed(), closing(PriorTelling(asked.quiet)) as tell:
         saved = begun(files, asked.resume)
-        tell = PriorTelling(asked.quiet)
         with claim.breakage_named("loading"):
             tokenizer = claim.loader.load_tokenizer(header, device)
         corpus = read(asked.dataset, tokenizer.sample_rate, tokenizer.channels, files.model.parent, tell.reading)
