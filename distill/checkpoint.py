@@ -218,12 +218,14 @@ def _check_declared(path: Path) -> None:
     data = read_pickle(path)
     if data is None:
         raise CheckpointError(f"{_show(path)} is no archive of torch.save.")
+    there = records(path)
     try:
         contents = declared.Reader(data).load()
+        faults = list(declared.faults(contents, there))
     except Exception as error:  # a hostile pickle can raise anything
         raise CheckpointError(f"{_show(path)} has a damaged header: {clean(str(error), 160)}.") from error
-    for fault in declared.faults(contents, records(path)):
-        raise CheckpointError(f"{_show(path)} cannot be loaded: {fault}.")
+    if faults:
+        raise CheckpointError(f"{_show(path)} cannot be loaded: {faults[0]}.")
     limits.check(path, declared.loaded_size(contents))
 
 

@@ -12,6 +12,8 @@ from distill.text import clean
 
 MOST_DIMENSIONS = 64
 MOST_DEPTH = 16
+MOST_LOOKED_INTO = 200_000
+"""A checkpoint has a few hundred; four megabytes of pickle can have four million."""
 
 _ITEM_BYTES = {
     "DoubleStorage": ("float64", 8), "FloatStorage": ("float32", 4), "HalfStorage": ("float16", 2),
@@ -142,15 +144,23 @@ _LOOKED_INTO = (Tensor, Foreign, Mapping, list, tuple)
 
 
 def tensors(contents: Any) -> Iterator[tuple[str, Tensor | Foreign]]:
-    """The tensors in `contents`, by their keys with dots between. What is in several places is looked into once."""
+    """The tensors in `contents`, by their keys with dots between. What is in several places is looked into once.
+
+    Raises `ValueError` for more than `MOST_LOOKED_INTO` values to look into, by when some may have been given.
+    """
     waiting: list[tuple[tuple[str, ...], Any]] = [((), contents)]
-    seen = set()
+    seen, count = set(), 0
     while waiting:
         keys, value = waiting.pop()
         if isinstance(value, Tensor | Foreign):
             yield ".".join(keys), value
         elif isinstance(value, Mapping | list | tuple) and id(value) not in seen and len(keys) < MOST_DEPTH:
             seen.add(id(value))
+            count += sum(
+                isinstance(one, _LOOKED_INTO) for one in (value.values() if isinstance(value, Mapping) else value)
+            )
+            if count > MOST_LOOKED_INTO:
+                raise ValueError(f"more than {MOST_LOOKED_INTO} dictionaries, lists and tensors")
             items = value.items() if isinstance(value, Mapping) else enumerate(value)
             inner = [((*keys, str(key)), one) for key, one in items if isinstance(one, _LOOKED_INTO)]
             waiting += reversed(inner)

@@ -57,21 +57,20 @@ def look(path: Path, fields: Mapping[str, Any] | None = None) -> Contents:
     if data is None:
         return Contents("of a plugin's own kind", values=plain(fields or {}))
     records = checkpoint.records(path)
-    problems = []
+    problems: list[str] = []
     reader: declared.Reader | None = None
-    found: Any = None
+    contents: Mapping[Any, Any] = {}
+    tensors: dict[str, dict[str, Tensor]] = {}
     try:
         reader = declared.Reader(data)
         found = reader.load()
+        contents = found if isinstance(found, Mapping) else {}
+        problems += declared.faults(contents, records)
+        for key, value in contents.items():
+            tensors[str(key)] = {name: one for name, one in declared.tensors(value) if isinstance(one, Tensor)}
     except Exception as error:  # a hostile pickle can raise anything; what was seen of it is told nevertheless
         problems.append(f"its header is damaged: {clean(str(error), 160)}")
     named = reader.globals if reader is not None else set(_scan(data))
-    contents = found if isinstance(found, Mapping) else {}
-    tensors = {
-        str(key): {name: one for name, one in declared.tensors(value) if isinstance(one, Tensor)}
-        for key, value in contents.items()
-    }
-    problems += declared.faults(contents, records)
     return Contents(
         "torch.save archive",
         len(records),

@@ -55,6 +55,8 @@ _RUN = re.compile(
 _NUMBERED, _DICTIONARY = 3, 4
 MOST_DICTIONARIES = 50_000
 MOST_GLOBALS = 1000
+MOST_LISTS = 500_000
+"""Millions take Python seconds to make, and a hundred bytes each. So many bytes that may begin one are let through."""
 
 
 _KEYS = {str, int, float, bool, type(None)}
@@ -168,8 +170,10 @@ def checked(data: bytes) -> tuple[bytes, int]:
 
     They must be those that Python's pickler writes at protocol 2. Raises `ValueError` where they are not, where an
     object is numbered higher than there are bytes (the unpickler makes a table as long as the highest number, so that
-    ten bytes could fill the memory), and where there are dictionaries without number.
+    ten bytes could fill the memory), and where there are dictionaries, or lists, without number.
     """
+    if data.count(b"]") > MOST_LISTS:
+        raise ValueError(f"more than {MOST_LISTS} lists")
     number = (len(data) + 1).to_bytes(4, "little")  # that of `Fields`, which no object has
     at = begin = 0
     pieces = [b"cdistill\nFields\nr" + number + b"0"]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from distill.checkpoint import CheckpointHeader
@@ -19,7 +20,6 @@ _NOT_BREAKAGE: tuple[type[BaseException], ...] = (
     DistillError,
     OSError,
     MemoryError,
-    GeneratorExit,  # what holds this is not wanted any more
     *INTERRUPTIONS,
 )
 
@@ -52,19 +52,9 @@ class Claim:
             raise self.broken("checking", "check gave options that are no mapping, or models that are no headers")
         return settings
 
-    @contextmanager
-    def breakage_named(self, doing: str) -> Iterator[None]:
+    def breakage_named(self, doing: str) -> AbstractContextManager[None]:
         """Turn the loader's own breakage, whatever it is, into an error that names it and the plugin."""
-        try:
-            yield
-        except NotFiniteError as error:
-            raise NotFiniteError(error.what, self.header.name) from error
-        except _NOT_BREAKAGE:
-            raise
-        except BaseException as error:
-            if is_out_of_memory(error):
-                raise MemoryError from error
-            raise self.broken(doing, describe(error)) from error
+        return _Named(self, doing)
 
     def broken(self, doing: str, what: str) -> PluginError:
         """The error which says that the loader broke its contract."""
@@ -72,6 +62,25 @@ class Claim:
             f"Loader {clean(self.loader.name)} of plugin {clean(self.plugin)} broke while {doing} "
             f"{self.header.name}: {what}. Set DISTILL_TRACEBACK=1 to see where."
         )
+
+
+class _Named(AbstractContextManager[None]):
+    """What `Claim.breakage_named` gives. No generator: one that is dropped in the middle, as by Ctrl+C, is told so by
+    an exception of its own, which looks like the loader's."""
+
+    def __init__(self, claim: Claim, doing: str) -> None:
+        self._claim, self._doing = claim, doing
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, NotFiniteError):
+            raise NotFiniteError(error.what, self._claim.header.name) from error
+        if error is None or isinstance(error, _NOT_BREAKAGE):
+            return
+        if is_out_of_memory(error):
+            raise MemoryError from error
+        raise self._claim.broken(self._doing, describe(error)) from error
 
 
 def identify(plugins: Plugins, path: Path) -> CheckpointHeader:

@@ -8,13 +8,12 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable
-from types import FrameType
 from typing import Any
 
 import click
 
 from distill import configuration, options, startup
-from distill.cli import batch, completion, config, generate, inspect, models, pick, replay, report
+from distill.cli import batch, completion, config, generate, inspect, models, pick, replay, report, signals
 from distill.cli import plugins as plugins_command
 from distill.cli.messages import fail, warn, warn_of_problems
 from distill.errors import INTERRUPTIONS, DistillError, DistillWarning, PluginError, Terminated, traceback_wanted
@@ -37,13 +36,13 @@ _NOT_BREAKAGE: tuple[type[BaseException], ...] = (
 
 def main() -> None:
     """Run the program. Exit codes: 0 done, 1 failed, 2 usage, 130 and 143 interrupted."""
-    signal.signal(signal.SIGTERM, _terminate)
+    signals.heed()
     startup.keep_idle_threads_quiet()
     leave = _LeaveAtOnce()
     atexit.register(leave)
     try:
         leave.code = run(discover, sys.argv[1:])
-    except KeyboardInterrupt:  # another Ctrl+C, while the first was answered
+    except KeyboardInterrupt:  # another, while the first was answered
         leave.code = 130
     except Terminated:
         leave.code = 143
@@ -186,7 +185,7 @@ def run(find: Callable[[], Plugins], arguments: list[str]) -> int:
             fail(f"A name cannot be written in this system's encoding, {error.encoding}. Set PYTHONUTF8=1.")
             return 1
         except MemoryError:
-            fail("Not enough memory.")
+            fail("Not enough memory. End other programs, and try again.")
             return 1
         except SystemExit:
             raise
@@ -211,7 +210,3 @@ def _usage(error: click.ClickException) -> str:
 def _show_warning(message: Warning | str, category: type[Warning], *rest: Any) -> None:
     if issubclass(category, DistillWarning):
         warn(str(message))
-
-
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    raise Terminated  # through `finally`, so that temporary files go

@@ -192,9 +192,9 @@ ENDLESS = {
     "a million dictionaries": value(b"](" + b"}" * (4 * 2**20 - 300) + b"e"),
     "a hundred thousand globals": value(b"](" + b"".join(b"ca\nb%d\n" % n for n in range(10**5)) + b"e"),
     "a dictionary whose methods are replaced": value(ORDERED + b")R}" + text("items") + b"K\x01sb"),
-    "a million lists": value(b"](" + b"]" * (4 * 2**20 - 300) + b"e"),
     "300 globals, 2000 times": value(b"](" + b"".join(b"ca\nb%d\n" % n for n in range(300)) * 2000 + b"e"),
     "a global that is given a state": value(b"celsewhere\nX\n}b"),
+    "a million lists": value(b"](" + b"]" * (4 * 2**20 - 300) + b"e"),
     "an object numbered 4 billion": value(b"]r\xff\xff\xff\xff"),
 }
 LARGE = {
@@ -205,6 +205,7 @@ LARGE = {
 }
 """Headers that can be read: they have no end where it does not matter, and no weights."""
 IMPOSSIBLE = {
+    "a million empty tuples": value(b"](" + b")" * (4 * 2**20 - 300) + b"e"),
     "torch._utils._rebuild_from_type_v2": value(
         b"ctorch._utils\n_rebuild_from_type_v2\n(cnumpy\nload\n" + text("x") + b")}tR"
     ),

@@ -12,6 +12,8 @@ from corpus import CANARY, CORPUS, EVERY, HARMLESS, USABLE, Write, archived
 from forking import Done, Nursery
 
 MEMORY = 2**30
+TORCH = 2**29
+"""Address space of torch, which the process has that these are forked from; alone, two commands do without."""
 CPU_SECONDS = 5
 """What a run may take. Processor time, for a busy machine's clock says nothing of the program."""
 
@@ -30,7 +32,12 @@ def run(forked: Nursery, command: str, path: Path, folder: Path) -> Done:
     }
     cache = {"XDG_CACHE_HOME": str(folder / "cache")}
     return forked.run(
-        *command.split(), *arguments[command], cwd=folder / "here", memory=MEMORY, cpu=CPU_SECONDS, **cache
+        *command.split(),
+        *arguments[command],
+        cwd=folder / "here",
+        memory=MEMORY + (TORCH if command != "generate" else 0),
+        cpu=CPU_SECONDS,
+        **cache,
     )
 
 
