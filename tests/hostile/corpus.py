@@ -195,12 +195,12 @@ ENDLESS = {
     "300 globals, 2000 times": value(b"](" + b"".join(b"ca\nb%d\n" % n for n in range(300)) * 2000 + b"e"),
     "a global that is given a state": value(b"celsewhere\nX\n}b"),
     "a million lists": value(b"](" + b"]" * (4 * 2**20 - 300) + b"e"),
+    "a list a million deep": value(b"]" * 10**6 + b"a" * (10**6 - 1)),
     "an object numbered 4 billion": value(b"]r\xff\xff\xff\xff"),
 }
 LARGE = {
     "lists in lists, 10**18 of them": value(wide(b"]")),
     "a list of 2**60 lists": value(twice(60, b"e", b"]")),
-    "a list a million deep": value(b"]" * 10**6 + b"a" * (10**6 - 1)),
     "a number of four million digits": value(b"\x8b" + struct.pack("<I", 4 * 10**6) + b"\x7f" * 4 * 10**6),
 }
 """Headers that can be read: they have no end where it does not matter, and no weights."""
