@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import atexit
 import os
+import platform
 import signal
 import sys
 import warnings
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any
 
 import click
 
 from distill import configuration, options, startup
-from distill.cli import batch, completion, config, generate, inspect, models, pick, replay, report, signals
+from distill.cli import batch, completion, config, doctor, generate, inspect, models, pick, replay, report, signals
 from distill.cli import plugins as plugins_command
 from distill.cli.messages import fail, warn, warn_of_problems
 from distill.errors import INTERRUPTIONS, DistillError, DistillWarning, PluginError, Terminated, traceback_wanted
@@ -75,8 +77,32 @@ class _LeaveAtOnce:
 
 def build(plugins: Plugins) -> click.Group:
     """The command group with the commands of the host and of `plugins`."""
-    version = click.version_option(package_name="distill", allow_from_autoenv=False)
-    return version(_Program(plugins))
+    return _Program(plugins)
+
+
+_BEGIN = """Generate audio with models made from small, personal corpora.
+
+\b
+distill generate starter           ten seconds, at once
+distill train sounds/ --name rain  a model of your own
+distill generate rain.distill      what it makes
+distill report .                   a page to hear it all
+distill COMMAND --help             what a command can do
+distill doctor                     if anything is amiss
+"""
+
+
+def _versions(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:
+    """Print the versions of all that a sound depends on, distill's first, and end."""
+    if not wanted or ctx.resilient_parsing:
+        return
+    plugins = ctx.obj
+    click.echo(f"distill, version {version('distill')}")
+    click.echo(f"Python {platform.python_version()}, torch {version('torch')}")
+    for plugin in plugins.found:
+        state = "" if plugin.api is not None else ", does not load"
+        click.echo(f"plugin {clean(plugin.name)}: {clean(plugin.distribution or 'of no distribution')}{state}")
+    ctx.exit()
 
 
 class _Program(click.Group):
@@ -85,8 +111,20 @@ class _Program(click.Group):
     def __init__(self, plugins: Plugins) -> None:
         super().__init__(
             "distill",
-            help="Generate audio with models made from small, personal corpora.",
-            params=[options.library(envvar="DISTILL_LIBRARY"), options.max_model_size()],
+            help=_BEGIN,
+            params=[
+                options.library(envvar="DISTILL_LIBRARY"),
+                options.max_model_size(),
+                click.Option(
+                    ["--version"],
+                    is_flag=True,
+                    is_eager=True,
+                    expose_value=False,
+                    allow_from_autoenv=False,
+                    callback=_versions,
+                    help="Show the versions of distill and its plugins, and exit.",
+                ),
+            ],
             context_settings={
                 "help_option_names": ["-h", "--help"],
                 "max_content_width": 110,
@@ -104,6 +142,7 @@ class _Program(click.Group):
             inspect.inspect,
             plugins_command.command(plugins),
             config.config,
+            doctor.doctor,
             completion.completion,
         ):
             self.add_command(command)
@@ -111,7 +150,9 @@ class _Program(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.obj = self._plugins
-        if args[:1] != [plugins_command.NAME] and not ctx.resilient_parsing:  # which lists the problems itself
+        if (
+            args[:1] not in ([plugins_command.NAME], [doctor.doctor.name]) and not ctx.resilient_parsing
+        ):  # which list the problems themselves
             warn_of_problems(self._plugins)
         return super().parse_args(ctx, args)
 

@@ -21,6 +21,7 @@ from distill.batch.plan import MOST_FILES
 from distill.batch.problems import Problems
 from distill.cli import generate
 from distill.cli.messages import fail, warn, warn_of_problems
+from distill.cli.sections import Sectioned
 from distill.cli.telling import Telling
 from distill.declarations import words
 from distill.errors import RequestError
@@ -78,7 +79,7 @@ def _own_parameters() -> list[click.Parameter]:
     ]  # fmt: skip
 
 
-class _BatchCommand(click.Command):
+class _BatchCommand(Sectioned):
     """Its help has its own options; those of `generate`, which it takes too, are named there."""
 
     def __init__(self, plugins: Plugins) -> None:
@@ -98,8 +99,8 @@ class _BatchCommand(click.Command):
             "missing is made: DIR/distill-batch.jsonl has a line for each finished file. The path of each is printed."
             "\n\n"
             "\b\n"
-            "  distill batch takes.csv -o takes\n"
-            "  distill batch --sweep temperature=0.6:1.2:0.2 --sweep top_k=0,20,50 --seeds 0-99 MODEL -o sweep",
+            "distill batch takes.csv -o takes\n"
+            "distill batch --sweep top_k=0,50 --seeds 0-9 MODEL -o out",
         )
 
     @cached_property
@@ -118,12 +119,9 @@ class _BatchCommand(click.Command):
         warn_of_problems(self._plugins)
         return super().make_context(*arguments, **keywords)
 
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        records = [record for option in self._own if (record := option.get_help_record(ctx)) is not None]
-        if (helps := self.get_help_option(ctx)) is not None and (record := helps.get_help_record(ctx)) is not None:
-            records.append(record)
-        with formatter.section("Options"):
-            formatter.write_dl(records)
+    def sections(self, ctx: click.Context) -> Mapping[str, Sequence[click.Parameter]]:
+        helps = self.get_help_option(ctx)
+        return {"Options": [*self._own, *([helps] if helps else [])]}
 
 
 def _batch(ctx: click.Context, plugins: Plugins, command: click.Command, /, json: bool, **values: Any) -> None:

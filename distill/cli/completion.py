@@ -40,9 +40,12 @@ def completion(ctx: click.Context, shell: str) -> None:
     """Print what makes SHELL complete commands, options and names of models.
 
     \b
-    bash:  echo 'eval "$(distill completion bash)"' >> ~/.bashrc
-    zsh:   echo 'eval "$(distill completion zsh)"' >> ~/.zshrc    (after compinit)
-    fish:  distill completion fish > ~/.config/fish/completions/distill.fish
+    In ~/.bashrc, or after compinit in ~/.zshrc:
+      eval "$(distill completion bash)"
+      eval "$(distill completion zsh)"
+    For fish, once:
+      cd ~/.config/fish/completions
+      distill completion fish > distill.fish
     """
     found = get_completion_class(shell)
     assert found is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, redirect_stdout
 from dataclasses import replace
 from functools import cached_property
@@ -17,6 +17,7 @@ import click
 from distill import options, registry, startup
 from distill.cli import asking, output, running
 from distill.cli.messages import warn_of_problems
+from distill.cli.sections import Sectioned
 from distill.declarations import Declared
 from distill.devices import DEVICES, PRECISIONS
 from distill.jobs import MAX_SEED
@@ -57,7 +58,7 @@ def _making_parameters() -> list[click.Parameter]:
     ]  # fmt: skip
 
 
-class _GenerateCommand(click.Command):
+class _GenerateCommand(Sectioned):
     """Its help groups the options by who brings them. Plugins are asked for theirs when the command is used."""
 
     def __init__(self, plugins: Plugins) -> None:
@@ -89,15 +90,12 @@ class _GenerateCommand(click.Command):
         warn_of_problems(self._plugins)
         return super().make_context(*arguments, **keywords)
 
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        sections: dict[str, Sequence[click.Parameter]]
-        sections = {"Options for every model": _making_parameters(), "Options for the files": output.parameters()}
-        sections |= {f"Options for models of plugin {n}": d.options for n, d in self._brought.items() if d.options}
-        for title, options_ in sections.items():
-            records = [record for option in options_ if (record := option.get_help_record(ctx)) is not None]
-            if records:
-                with formatter.section(title):
-                    formatter.write_dl(records)
+    def sections(self, ctx: click.Context) -> Mapping[str, Sequence[click.Parameter]]:
+        return {
+            "Options for every model": _making_parameters(),
+            "Options for the files": output.parameters(),
+            **{f"Options for models of plugin {n}": d.options for n, d in self._brought.items()},
+        }
 
 
 def _generate(plugins: Plugins, brought: dict[str, Declared], /, **values: Any) -> None:
