@@ -56,7 +56,6 @@ def take(store: Store, files: Sequence[File], known: Mapping[str, Line], verify:
                     found = replace(named, anew=True), None
                 else:
                     found = named, line_of(store, slot_of(named), named.name, said, batch, date)
-                    stock.found.append(found[1])
         if file.recipe.job.has_common_level:
             shared.setdefault(id(file.recipe), []).append(found)
         else:
@@ -65,6 +64,7 @@ def take(store: Store, files: Sequence[File], known: Mapping[str, Line], verify:
         is_whole = all(line is not None for _, line in together)
         for file, line in together:
             _add(stock, file if is_whole or line is None else replace(file, anew=True), line if is_whole else None)
+    stock.found += [line for line in stock.kept if line.key not in lines]
     return stock
 
 

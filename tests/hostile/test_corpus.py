@@ -28,7 +28,7 @@ def run(forked: Nursery, command: str, path: Path, folder: Path) -> Done:
         "models info": [path],
         "models verify": [path],
         "inspect": [path],
-        "generate": [path, "-o", folder / "out", "-d", "0.5", "-n", "2", "-s", "1", "--quiet"],
+        "generate": [path, "-o", folder / "out", "-d", "0.1", "-n", "2", "-s", "1", "--quiet"],
     }
     cache = {"XDG_CACHE_HOME": str(folder / "cache")}
     return forked.run(

@@ -327,6 +327,20 @@ def test_audio_without_its_sidecar_is_made_whole_under_its_name(cli: Cli, vqvae_
         assert sidecar_of(path)["file"] == path.name
 
 
+def test_files_that_share_a_level_are_told_of_once_where_a_killed_run_left_only_some(
+    cli: Cli, vqvae_file: Path
+) -> None:
+    rows = [{"model": str(vqvae_file), "seed": 1, "count": 3, "duration": SHORT, "normalize": "batch"}]
+    cli("batch", write(rows), "-o", "out")
+    before = lines()
+    Path("out", journal.NAME).unlink()
+    for name in ("pebbles-2.wav", "pebbles-2.json"):
+        Path("out", name).unlink()
+    again = cli("batch", write(rows), "-o", "out")
+    assert again.code == 0
+    assert files(again) == sorted(before) == sorted(lines())
+
+
 def test_a_journal_that_was_torn_is_read_as_far_as_it_goes(cli: Cli, vqvae_file: Path) -> None:
     manifest = write([{"model": str(vqvae_file), "seed": 1, "count": 3, "duration": SHORT}])
     cli("batch", manifest, "-o", "out")

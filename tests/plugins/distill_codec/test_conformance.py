@@ -12,6 +12,7 @@ from checkpoints import codec_prior_contents, save
 from recordings import sound, write
 
 from distill.testing import parametrize_with_checks
+from distill_codec import model, sampling, tokenizer
 
 PROMPT = Path(tempfile.gettempdir()) / f"distill-prompt-{os.getpid()}.wav"
 
@@ -21,6 +22,14 @@ def _prompt() -> Iterator[None]:
     write(PROMPT, sound(0.1))
     yield
     PROMPT.unlink()
+
+
+@pytest.fixture(autouse=True)
+def _short_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few frames are sampled, and few decoded, at a time: a second has the three chunks that the checks ask for."""
+    monkeypatch.setattr(sampling, "PIECE", 16)
+    for module in (tokenizer, model):
+        monkeypatch.setattr(module, "FRAMES", 16)
 
 
 def small_checkpoint(folder: Path) -> Path:

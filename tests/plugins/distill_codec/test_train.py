@@ -99,7 +99,7 @@ def test_the_model_is_tensors_and_plain_values(cli: Cli, sounds: Path, tmp_path:
 
 def test_training_brings_the_reconstruction_nearer(cli: Cli, sounds: Path) -> None:
     first = json.loads(cli("train", "--no-prior", sounds, "--name", "a", "--epochs", 1, "--json").out)
-    later = json.loads(cli("train", "--no-prior", sounds, "--name", "b", "--epochs", 40, "--json").out)
+    later = json.loads(cli("train", "--no-prior", sounds, "--name", "b", "--epochs", 8, "--json").out)
     assert later["figures"]["distance"] < 0.8 * first["figures"]["distance"]
 
 
@@ -551,32 +551,44 @@ def shared(sounds: Path, tmp_path: Path, *options: str, **environment: str) -> s
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("options", [[], ["--adversarial"]])
-def test_two_processes_train_one_model_through_accelerate(sounds: Path, tmp_path: Path, options: list[str]) -> None:
+@pytest.fixture(scope="module")
+def made_by_two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """The folder of a training by two processes that nothing disturbed, and how they ended."""
     pytest.importorskip("accelerate")
-    done = shared(sounds, tmp_path, *options, ACCELERATE_USE_CPU="true")
+    folder = tmp_path_factory.mktemp("two")
+    return folder, shared(corpus(folder / "sounds"), folder, ACCELERATE_USE_CPU="true")
+
+
+def check_made_by_two(folder: Path, done: subprocess.CompletedProcess[str]) -> None:
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)  # of one process
-    assert files(tmp_path) == {"hum.distill", "hum-report.html", "shared.py"}
+    assert files(folder) == {"hum.distill", "hum-report.html", "shared.py"}
     assert math.isfinite(told["figures"]["distance"])
     assert told["steps"] == 4  # 2.6 batches an epoch: one process makes three steps of it, two make two
     assert done.stderr.count("4 recordings, 3.6 s") == 1
 
 
-def test_two_processes_end_together_and_go_on_with_the_losses_of_two_that_did_not(sounds: Path, tmp_path: Path) -> None:
+def test_two_processes_train_one_model_through_accelerate(
+    made_by_two: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    check_made_by_two(*made_by_two)
+
+
+def test_two_processes_have_one_adversary(sounds: Path, tmp_path: Path) -> None:
     pytest.importorskip("accelerate")
+    check_made_by_two(tmp_path, shared(sounds, tmp_path, "--adversarial", ACCELERATE_USE_CPU="true"))
+
+
+def test_two_processes_end_together_and_go_on_with_the_losses_of_two_that_did_not(
+    sounds: Path, tmp_path: Path, made_by_two: tuple[Path, subprocess.CompletedProcess[str]]
+) -> None:
     ended = shared(sounds, tmp_path, ACCELERATE_USE_CPU="true", INTERRUPT_AT="2")
     assert ended.returncode != 0
     assert files(tmp_path) == {"hum.training", "shared.py"}
     assert len(checkpoints.load_training(tmp_path / "hum.training")["history"]["distance"]) == 3
     one = shared(sounds, tmp_path, "--resume", ACCELERATE_USE_CPU="true")
     assert one.returncode == 0, one.stderr
-    resumed = losses(tmp_path / "hum.distill")
-    for name in files(tmp_path):
-        (tmp_path / name).unlink()
-    other = shared(sounds, tmp_path, ACCELERATE_USE_CPU="true")
-    assert other.returncode == 0, other.stderr
-    assert resumed == losses(tmp_path / "hum.distill")
+    assert losses(tmp_path / "hum.distill") == losses(made_by_two[0] / "hum.distill")
 
 
 def test_processes_that_are_not_joined_are_refused(sounds: Path, tmp_path: Path) -> None:
