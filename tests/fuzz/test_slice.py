@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 import signal
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -52,6 +54,19 @@ def mutated(data: bytes, words: list[bytes], rng: random.Random) -> bytes:
     return data
 
 
+def packed_anew(data: bytes, words: list[bytes], rng: random.Random) -> bytes:
+    """A checkpoint whose pickle is changed, in an archive that is as it should be; `data` where it is no archive."""
+    changed = BytesIO()
+    try:
+        with zipfile.ZipFile(BytesIO(data)) as archive, zipfile.ZipFile(changed, "w") as new:
+            for name in archive.namelist():
+                record = archive.read(name)
+                new.writestr(name, mutated(record, words, rng) if name.endswith("data.pkl") else record)
+    except zipfile.BadZipFile:
+        return data
+    return changed.getvalue()
+
+
 @contextmanager
 def no_hanging() -> Iterator[None]:
     """Have it fail where it goes on for ever."""
@@ -77,13 +92,12 @@ def test_whatever_the_bytes_they_are_read_or_refused_in_a_line(name: str, beginn
     @given(st.integers(min_value=0, max_value=2**64))
     def read(seed: int) -> None:
         rng = random.Random(seed)
+        change = packed_anew if name == "header" and rng.random() < 0.5 else mutated
         with no_hanging():
-            found[run(name, mutated(rng.choice(beginnings[name]), WORDS[name], rng))] += 1
+            found[run(name, change(rng.choice(beginnings[name]), WORDS[name], rng))] += 1
 
     read()
-    assert (
-        min(found.values()) > 0
-    )  # neither all refused nor all accepted: changes reach what lies behind the first check
+    assert min(found.values()) > 0  # neither all refused nor all accepted: changes reach behind the first check
 
 
 @pytest.mark.parametrize("name", TARGETS)

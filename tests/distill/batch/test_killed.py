@@ -131,9 +131,9 @@ def is_cut_short(undisturbed: Undisturbed, folder: Path, moment: Moment, workers
 @pytest.mark.parametrize(
     ("workers", "moments"),
     [
-        pytest.param(2, lambda seconds: spread(16, seconds), id="at sixteen moments of the whole run"),
-        pytest.param(1, lambda _: map(as_audio_appears, (1, 2, 3, 1, 4, 1, 2, 3, 4)), id="as audio files appear"),
-        pytest.param(1, lambda _: [as_the_journal_grows] * 5, id="as the journal is written"),
+        pytest.param(2, lambda seconds: spread(8, seconds), id="at eight moments of the whole run"),
+        pytest.param(1, lambda _: map(as_audio_appears, (1, 2, 3, 1, 4)), id="as audio files appear"),
+        pytest.param(1, lambda _: [as_the_journal_grows] * 3, id="as the journal is written"),
     ],
 )
 def test_killed_again_and_again_it_ends_with_what_an_undisturbed_run_makes(
