@@ -52,9 +52,7 @@ def options_as_help_shows_them(_app: Sphinx, ctx: click.Context, lines: list[str
             lines += [f".. option:: {names}{value}", "", f"   {escape(record[1])}", ""]
 
 
-def indented_as_code(
-    _app: Sphinx, _what: str, _name: str, _object: object, _options: object, lines: list[str]
-) -> None:
+def indented_as_code(_app: Sphinx, _what: str, _name: str, _object: object, _options: object, lines: list[str]) -> None:
     """Have what a docstring indents, after a line that it does not, be code, as in Markdown."""
     before, said = "", []
     for line in lines:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -40,7 +41,7 @@ def shown(command: str, folder: str) -> list[str]:
 
 def main() -> None:
     """Run the commands and draw what is seen."""
-    console = Console(record=True, width=COLUMNS, file=Path(os.devnull).open("w"))
+    console = Console(record=True, width=COLUMNS, file=StringIO())
     with TemporaryDirectory() as folder:
         for command in COMMANDS:
             console.print(Text.assemble(("$ ", "bold green"), (command, "bold")))

@@ -143,7 +143,8 @@ class InverseStft(nn.Module):
     def __init__(self, n_fft: int, hop_length: int) -> None:
         super().__init__()
         self.n_fft, self.hop = n_fft, hop_length
-        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
+        with torch.device("cpu"):  # a window on meta would have torch import its compiler, which takes two seconds
+            self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
         self.window: Tensor
 
     def forward(self, spectrum: Tensor) -> Tensor:
@@ -190,11 +191,12 @@ class Codec(nn.Module):
         self.decoder = Decoder(shape)
         self.register_buffer("codebooks", torch.zeros(shape.num_quantizers, shape.codebook_size, shape.latent_dim))
         self.codebooks: Tensor
-        self.register_buffer("mel_window", None, persistent=False)
-        self.register_buffer("mel_filters", None, persistent=False)
+        spectrogram = Spectrogram(shape.sample_rate, shape.mel_n_fft, shape.mel_hop_length, shape.n_mels, power=1.0)
+        with torch.device("cpu"):
+            self.register_buffer("mel_window", spectrogram.window, persistent=False)
+            self.register_buffer("mel_filters", spectrogram.filters, persistent=False)
         self.mel_window: Tensor
         self.mel_filters: Tensor
-        self.set_spectrograms()
 
     @classmethod
     def load(cls, tensors: dict[str, Tensor], config: dict[str, Any]) -> Codec:
@@ -206,15 +208,7 @@ class Codec(nn.Module):
         with torch.device("meta"):  # so that sizes are compared with the file's before anything is allocated
             network = cls(shape)
         load_weights(network, tensors, "codec")
-        network.set_spectrograms()
         return network
-
-    def set_spectrograms(self) -> None:
-        """Compute the windows and mel filters, which no file holds."""
-        shape = self.shape
-        spectrogram = Spectrogram(shape.sample_rate, shape.mel_n_fft, shape.mel_hop_length, shape.n_mels, power=1.0)
-        self.mel_window, self.mel_filters = spectrogram.window, spectrogram.filters
-        self.decoder.inverse.window = torch.hann_window(shape.n_fft)
 
     def log_mel(self, wave: Tensor) -> Tensor:
         """What the encoder sees of `wave [batch, channels, samples]`: `[batch, stride * frames, channels * n_mels]`.

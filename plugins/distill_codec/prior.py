@@ -100,6 +100,8 @@ class Prior(nn.Module):
     the codebook holds, and another may start. `variation`, 0 to 1, says how far what is said was varied from the
     recordings: as they are, up to transposed and mixed (Karras et al., arXiv 2206.00364, condition on augmentation).
     The further, the less sure it is of itself: by `certainty`, which is 1 for what it knows by training.
+
+    The codebooks are the codec's own; `scales` are those of each level's entries, `scale` that of latents.
     """
 
     def __init__(self, shape: PriorShape, codebooks: Tensor, dropout: float = 0.0) -> None:
@@ -121,13 +123,12 @@ class Prior(nn.Module):
         self.certainty: Tensor
         self.register_buffer("codebooks", codebooks, persistent=False)
         self.codebooks: Tensor
-        self.register_buffer("scales", None, persistent=False)
+        self.register_buffer("scales", codebooks.flatten(1).std(dim=1).clamp(min=1e-6), persistent=False)
         self.scales: Tensor
-        self.register_buffer("scale", None, persistent=False)
+        self.register_buffer("scale", self.scales.square().sum().sqrt(), persistent=False)
         self.scale: Tensor
-        self.register_buffer("entries", None, persistent=False)
+        self.register_buffer("entries", codebooks / self.scales[:, None, None], persistent=False)
         self.entries: Tensor
-        self.set_codebooks(codebooks)
 
     @classmethod
     def load(cls, tensors: dict[str, Tensor], config: dict[str, Any], codebooks: Tensor, dropout: float = 0.0) -> Prior:
@@ -137,19 +138,11 @@ class Prior(nn.Module):
         """
         shape = PriorShape.from_config(config)
         with torch.device("meta"):  # so that sizes are compared with the file's before anything is allocated
-            network = cls(shape, torch.empty(codebooks.shape), dropout)
+            network = cls(shape, codebooks, dropout)
         load_weights(network, tensors, "prior")
         if not ((network.certainty > 0) & (network.certainty <= 1)).all():
             raise CheckpointError("The checkpoint's prior has a certainty that is not over 0 and up to 1.")
-        network.set_codebooks(codebooks)
         return network
-
-    def set_codebooks(self, codebooks: Tensor) -> None:
-        """Have the codec's codebooks, which it shares, and their scales: of each level's entries, and of latents."""
-        self.codebooks = codebooks
-        self.scales = codebooks.flatten(1).std(dim=1).clamp(min=1e-6)
-        self.scale = self.scales.square().sum().sqrt()
-        self.entries = codebooks / self.scales[:, None, None]
 
     def forward(self, before: Tensor, now: Tensor, starts: Tensor, segments: Tensor, variation: Tensor) -> list[Tensor]:
         """Logits `[batch, frames, codes]` of each level, for each frame given those before it in its segment.
