@@ -18,6 +18,7 @@ from processes import audio, check_journal, check_whole, sidecars
 from recordings import corpus
 
 from distill.checkpoint import load_contents, read_header
+from distill.cli import signals
 
 MOMENTS = {"generate": 25, "batch": 4, "train": 5}
 """So many of each command for each of the two signals: `DISTILL_MOMENTS=25` has the slow ones tried as often."""
@@ -177,3 +178,16 @@ def test_a_second_ctrl_c_is_no_worse(forked: Nursery, tmp_path: Path, pause: flo
         if (tmp_path / out).exists():
             check_whole(tmp_path / out, alone)
             assert not [path for path in (tmp_path / out).iterdir() if path.name.startswith(".distill")]
+
+
+def test_a_signal_that_comes_again_at_once_does_not_break_off_the_cleaning_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(signals.time, "monotonic", lambda: now[0])
+    ending = signals._Ending(signal.SIGINT, KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        ending(signal.SIGINT, None)
+    now[0] += signals.PATIENCE_S / 2
+    ending(signal.SIGINT, None)
+    now[0] += signals.PATIENCE_S
+    with pytest.raises(KeyboardInterrupt):
+        ending(signal.SIGINT, None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,17 @@ def test_it_generates_right_after_install(cli: Cli) -> None:
     sound, rate = soundfile.read(told["file"])
     assert (len(sound), rate) == (3 * 48000, 48000)
     assert 0.8 < np.abs(sound).max() <= 10 ** (-1 / 20) + 1e-3
+
+
+def test_to_generate_imports_no_compiler(tmp_path: Path) -> None:
+    """torch's, which takes two seconds to import, and comes by operations on its meta device."""
+    program = (
+        "import sys; from distill.cli import run; from distill.plugins import discover\n"
+        "assert run(discover, ['generate', 'starter', '-d', '0.1', '--quiet']) == 0\n"
+        "print(sorted({'torch._dynamo', 'torch._inductor', 'sympy'} & sys.modules.keys()))"
+    )
+    run = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == "[]"
 
 
 def test_it_is_small_and_says_what_it_was_trained_on() -> None:
