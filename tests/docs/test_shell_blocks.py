@@ -123,7 +123,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def prepared(folder: Path) -> None:
     """A `folder` with all that the pages speak of."""
-    corpus(folder / "recordings", seconds=3.0)
+    corpus(folder / "recordings", seconds=2.0)
     write(folder / "in.wav", sound(0.2))
     save(codec_prior_contents(name="rain"), folder / "rain.distill")
     for name in ("fog", "rain1"):

@@ -20,7 +20,7 @@ from recordings import corpus
 from distill.checkpoint import load_contents, read_header
 from distill.cli import signals
 
-MOMENTS = {"generate": 25, "batch": 4, "train": 5}
+MOMENTS = {"generate": 25, "batch": 3, "train": 3}
 """So many of each command for each of the two signals: `DISTILL_MOMENTS=25` has the slow ones tried as often."""
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 INTERRUPTED = "Error: Interrupted. Finished files are kept."

@@ -154,14 +154,14 @@ def test_an_analysis_that_says_no_ranges_makes_all_positions_safe() -> None:
 
 
 def test_memory_does_not_grow_with_duration(vae_file: Path, tmp_path: Path) -> None:
-    """Three minutes take no more memory than twenty seconds do."""
+    """A minute and a half takes no more memory than ten seconds do."""
     measure = "import resource, sys; from distill.cli import run; from distill.plugins import discover; "
     measure += "run(discover, sys.argv[1:]); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     peaks = []
-    for seconds in ("20", "180"):
+    for seconds in ("10", "90"):
         command = [sys.executable, "-c", measure, "generate", vae_file, "-d", seconds, "-o", seconds, "-q"]
         command += ["--blend", f"{vae_file}:20", "--blend-mode", "audio", "--slider", "0:3"]
         made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.splitlines()
         assert made[0].endswith(".wav")
         peaks.append(int(made[1]))
-    assert peaks[1] < peaks[0] + 10_000  # kB; three minutes of samples are 34,000
+    assert peaks[1] < peaks[0] + 8_000  # kB; a minute and a half of samples are 17,000
