@@ -19,10 +19,11 @@ from disk import room_for
 from program import Cli
 from recordings import corpus, sound, write
 from small_codec import start_and_settle_soon
+from small_training import learn_soon
 
 from distill import Passage
 from distill.checkpoint import load_contents, read_header
-from distill_codec import passages, prior_learner, prior_report, prior_training, train, train_prior
+from distill_codec import passages, prior_learner, prior_training, train, train_prior
 from distill_codec.corpus import Corpus, read, split
 from distill_codec.passages import encode
 from distill_codec.prior_learner import CodecPriorLearner
@@ -38,15 +39,8 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make_small(put: Any) -> None:
-    """Learn from few copies, by small batches, often measured; report on short examples."""
     start_and_settle_soon(put)
-    put(passages, "NEAR_MOST", 1)
-    put(passages, "FAR_MOST", 2)
-    put(prior_learner, "ROW_FRAMES", 24)
-    put(prior_learner, "ROWS", 2)
-    put(prior_learner, "CERTAINTIES", (0.5, 1.0))
-    put(prior_training, "FIRST_WATCH", 3)
-    put(prior_report, "EXAMPLE_SECONDS", 1)
+    learn_soon(put)
 
 
 @pytest.fixture
