@@ -6,12 +6,10 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import in_threads
 import pytest
 import soundfile
 from checkpoints import save, vqvae_contents
@@ -19,8 +17,7 @@ from program import Cli, Result
 from sidecars import sidecar_of
 
 from distill import devices
-from distill.batch import journal, places, plan
-from distill.batch.places import Place
+from distill.batch import journal, plan
 from distill.batch.running import TRIES
 from distill.batch.stores import Folder
 from distill.cli import telling
@@ -30,12 +27,7 @@ SHORT = 0.2
 
 @pytest.fixture(autouse=True)
 def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    @contextmanager
-    def local(workers: int) -> Iterator[Place]:
-        with ThreadPoolExecutor(1) as executor:
-            yield Place(executor, lambda: workers)
-
-    monkeypatch.setattr(places, "local", local)
+    in_threads.use(monkeypatch.setattr)
 
 
 def write(rows: list[dict[str, Any]], name: str = "takes.jsonl") -> str:

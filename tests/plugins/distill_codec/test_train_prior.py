@@ -19,7 +19,7 @@ from disk import room_for
 from program import Cli
 from recordings import corpus, sound, write
 from small_codec import start_and_settle_soon
-from small_training import learn_soon
+from small_training import learn_soon, six_steps
 
 from distill import Passage
 from distill.checkpoint import load_contents, read_header
@@ -355,13 +355,6 @@ def test_train_goes_on_to_the_prior(cli: Cli, sounds: Path, tmp_path: Path, monk
     assert told["prior"]["steps"] == 6
     assert told["model"] == "snow.distill"
     assert cli("generate", "rain.distill", "-d", 1).code == 0
-
-
-six_steps_for = train_prior.settings_for
-
-
-def six_steps(corpus: Corpus, device: str, minutes: float | None, steps: int | None, *others: Any) -> Any:
-    return six_steps_for(corpus, device, None, 6, *others)
 
 
 def test_train_interrupted_at_the_prior_is_taken_up_there(
