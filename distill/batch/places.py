@@ -22,7 +22,7 @@ from distill.text import clean, describe
 BYTES_OF_TORCH = 2**30
 """What a process takes before it has loaded a model, amply."""
 EXTRA = "pip install 'distill[distributed]'"
-SECONDS_TO_CONNECT = 10
+SECONDS_TO_CONNECT = 5
 
 
 @dataclass(frozen=True)

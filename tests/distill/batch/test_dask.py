@@ -10,11 +10,11 @@ import sys
 import sysconfig
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from processes import HANG, audio, batch, check_done, check_whole, files_in, sidecars, stamps, started, wait_for
+from processes import HANG, Quick, audio, check_done, check_whole, files_in, sidecars, stamps, started, wait_for
 
 pytest.importorskip("distributed", reason="Dask is not installed")
 
@@ -111,7 +111,7 @@ def test_a_stopped_worker_that_goes_on_after_the_end_changes_nothing(lossy: Loss
 
 
 def test_a_lost_scheduler_is_one_line_and_what_is_made_is_kept(
-    cluster: Cluster, model: Path, alone: Path, tmp_path: Path
+    cluster: Cluster, model: Path, alone: Path, quick: Quick, tmp_path: Path
 ) -> None:
     cluster.add_worker()
     with started(model, *ASKED, "-o", tmp_path / "out", "--scheduler", cluster.address) as process:
@@ -123,7 +123,7 @@ def test_a_lost_scheduler_is_one_line_and_what_is_made_is_kept(
     cluster.workers[0].kill()
     cluster.workers[0].wait()
     check_whole(tmp_path / "out", alone)
-    assert batch(model, *ASKED, "-o", tmp_path / "out").returncode == 0
+    assert quick(model, *ASKED, "-o", tmp_path / "out").code == 0
     check_done(tmp_path / "out", alone)
 
 
@@ -141,46 +141,46 @@ ELSEWHERE = Path("/proc/self/cwd")
 
 @pytest.mark.skipif(not ELSEWHERE.exists(), reason="needs a path that leads each process to another place")
 def test_models_that_workers_cannot_read_are_sent_to_them(
-    cluster: Cluster, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster, model: Path, quick: Quick, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(model.parent)
     cluster.add_worker()
+    there = replace(quick, folder=model.parent)
     path = ELSEWHERE / model.name
     arguments = path, *FEW, "-o", tmp_path / "out", "--scheduler", cluster.address
-    refused = batch(*arguments)
-    assert refused.returncode == 1
-    assert f"{path} is not there. Share its folder, or --send-models." in refused.stderr
-    done = batch(*arguments, "--send-models")
-    assert (done.returncode, files_in(tmp_path / "out")) == (0, 3), done.stderr
+    refused = there(*arguments)
+    assert refused.code == 1
+    assert f"{path} is not there. Share its folder, or --send-models." in refused.err
+    done = there(*arguments, "--send-models")
+    assert (done.code, files_in(tmp_path / "out")) == (0, 3), done.err
     assert {one["model"]["path"] for one in sidecars(tmp_path / "out").values()} == {str(path)}
 
 
 def test_sent_models_make_what_models_do_that_are_read_in_place(
-    cluster: Cluster, model: Path, alone: Path, tmp_path: Path
+    cluster: Cluster, model: Path, alone: Path, quick: Quick, tmp_path: Path
 ) -> None:
     cluster.add_worker()
-    done = batch(model, *ASKED, "-o", tmp_path / "out", "--scheduler", cluster.address, "--send-models")
-    assert done.returncode == 0, done.stderr
+    done = quick(model, *ASKED, "-o", tmp_path / "out", "--scheduler", cluster.address, "--send-models")
+    assert done.code == 0, done.err
     check_done(tmp_path / "out", alone)
 
 
-def test_where_no_scheduler_is_it_says_so_in_one_line(model: Path, tmp_path: Path) -> None:
-    done = batch(model, *FEW, "-o", tmp_path / "out", "--scheduler", "tcp://127.0.0.1:1")
-    [line] = done.stderr.splitlines()
-    assert (done.returncode, audio(tmp_path / "out")) == (1, {})
+def test_where_no_scheduler_is_it_says_so_in_one_line(model: Path, quick: Quick, tmp_path: Path) -> None:
+    done = quick(model, *FEW, "-o", tmp_path / "out", "--scheduler", "tcp://127.0.0.1:1")
+    [line] = done.err.splitlines()
+    assert (done.code, audio(tmp_path / "out")) == (1, {})
     assert line.startswith("Error: --scheduler tcp://127.0.0.1:1: there is no Dask scheduler (")
 
 
-def test_workers_without_distill_are_one_line(cluster: Cluster, model: Path, tmp_path: Path) -> None:
+def test_workers_without_distill_are_one_line(cluster: Cluster, model: Path, quick: Quick, tmp_path: Path) -> None:
     bare = tmp_path / "bare"
     bare.mkdir()
     for path in Path(sysconfig.get_path("purelib")).iterdir():
         if "distill" not in path.name:
             (bare / path.name).symlink_to(path)
     cluster.add_worker("-S", PYTHONPATH=str(bare))  # no site-packages but those
-    done = batch(model, *FEW, "-o", tmp_path / "out", "--scheduler", cluster.address)
-    [line] = done.stderr.splitlines()
-    assert (done.returncode, audio(tmp_path / "out")) == (1, {})
+    done = quick(model, *FEW, "-o", tmp_path / "out", "--scheduler", cluster.address)
+    [line] = done.err.splitlines()
+    assert (done.code, audio(tmp_path / "out")) == (1, {})
     assert line.startswith("Error: --scheduler: the worker at tcp://127.0.0.1:")
     assert "cannot run distill (PackageNotFoundError" in line
     assert line.endswith("Install it.")

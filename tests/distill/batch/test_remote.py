@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import posixpath
 import secrets
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import JOURNAL, batch, check_done, check_whole, files_in, kill, started, wait_for
+from forking import Done
+from processes import JOURNAL, Quick, batch, check_done, check_whole, files_in, kill, started, wait_for
 
 from distill.batch.remote import Remote
 from distill.errors import DistillError, DistillWarning
@@ -53,13 +53,14 @@ class Bucket:
     name: str
     environment: dict[str, str]
     model: Path
+    quick: Quick
 
     @property
     def url(self) -> str:
         return f"s3://{self.name}/out"
 
-    def run(self, *arguments: object) -> subprocess.CompletedProcess[str]:
-        return batch(self.model, *ASKED, "-o", self.url, *arguments, **self.environment)
+    def run(self, *arguments: object) -> Done:
+        return self.quick(self.model, *ASKED, "-o", self.url, *arguments, **self.environment)
 
     def objects(self) -> dict[str, tuple[str, Any]]:
         """What tells the versions of each object apart, by name in the folder."""
@@ -93,7 +94,7 @@ class Bucket:
 
 
 @pytest.fixture
-def bucket(server: str, model: Path) -> Bucket:
+def bucket(server: str, model: Path, quick: Quick) -> Bucket:
     import boto3
 
     name = f"takes-{secrets.token_hex(8)}"
@@ -101,7 +102,7 @@ def bucket(server: str, model: Path) -> Bucket:
         "s3", endpoint_url=server, aws_access_key_id="mine", aws_secret_access_key="secret", region_name="us-east-1"
     )
     client.create_bucket(Bucket=name)
-    return Bucket(client, name, credentials(server), model)
+    return Bucket(client, name, credentials(server), model, quick)
 
 
 @pytest.fixture
@@ -113,7 +114,7 @@ def done(bucket: Bucket, alone: Path) -> Bucket:
 
 
 def test_a_bucket_holds_what_a_folder_would(bucket: Bucket, alone: Path, tmp_path: Path) -> None:
-    made = bucket.run("--workers", 2)
+    made = batch(bucket.model, *ASKED, "-o", bucket.url, "--workers", 2, **bucket.environment)
     assert made.returncode == 0, made.stderr
     assert sorted(made.stdout.splitlines()) == sorted(f"{bucket.url}/{name}" for name in FILES)
     check_done(bucket.fetch(tmp_path / "out"), alone)
@@ -122,7 +123,7 @@ def test_a_bucket_holds_what_a_folder_would(bucket: Bucket, alone: Path, tmp_pat
 def test_a_second_run_writes_nothing(done: Bucket) -> None:
     before = done.objects()
     again = done.run("--verify")
-    assert (again.returncode, again.stdout) == (0, "")
+    assert (again.code, again.out) == (0, "")
     assert done.objects() == before
 
 
@@ -144,7 +145,7 @@ def test_an_object_that_is_not_as_it_was_is_made_anew_and_no_other(
     if damaged is not None:
         done.put(name, damaged)
     again = done.run(*arguments)
-    assert (again.returncode, again.stdout) == (0, f"{done.url}/pebbles-3.wav\n"), again.stderr
+    assert (again.code, again.out) == (0, f"{done.url}/pebbles-3.wav\n"), again.err
     after = done.objects()
     assert after.keys() == before.keys()
     others = before.keys() - {"pebbles-3.wav", "pebbles-3.json", JOURNAL}
@@ -159,7 +160,7 @@ def test_a_lost_journal_is_written_again_from_the_sidecars_and_nothing_is_made(
 ) -> None:
     before = done.objects()
     done.delete(JOURNAL)
-    assert " 0 made, " in done.run().stderr
+    assert " 0 made, " in done.run().err
     assert {name: one for name, one in done.objects().items() if name != JOURNAL} == {
         name: one for name, one in before.items() if name != JOURNAL
     }
@@ -173,7 +174,7 @@ def test_killed_it_leaves_whole_objects_and_is_taken_up_again(bucket: Bucket, al
             kill(process)
         check_whole(bucket.fetch(tmp_path / str(files)), alone)
         before = bucket.finished()
-    assert bucket.run().returncode == 0
+    assert bucket.run().code == 0
     check_done(bucket.fetch(tmp_path / "out"), alone)
     assert before.items() <= bucket.objects().items()
 
@@ -190,23 +191,26 @@ def test_killed_it_leaves_whole_objects_and_is_taken_up_again(bucket: Bucket, al
     ],
 )
 def test_a_place_that_cannot_hold_files_is_one_line(
-    server: str, model: Path, where: str, environment: dict[str, str], said: str
+    server: str, model: Path, quick: Quick, where: str, environment: dict[str, str], said: str
 ) -> None:
-    refused = batch(model, *ASKED, "-o", where, **credentials(server) | environment)
-    assert refused.returncode == 1
-    [line] = refused.stderr.splitlines()
+    once = {"AWS_MAX_ATTEMPTS": "1"}
+    refused = quick(model, *ASKED, "-o", where, **credentials(server) | once | environment)
+    assert refused.code == 1
+    [line] = refused.err.splitlines()
     assert line.startswith("Error: ")
     assert where in line
     assert said in line
 
 
-def test_a_folder_given_as_a_url_holds_what_a_folder_does(model: Path, alone: Path, tmp_path: Path) -> None:
+def test_a_folder_given_as_a_url_holds_what_a_folder_does(
+    model: Path, alone: Path, quick: Quick, tmp_path: Path
+) -> None:
     url = (tmp_path / "out").as_uri()
     with started(model, *ASKED, "-o", url, "--workers", 2) as process:
         wait_for(lambda: files_in(tmp_path / "out") or process.poll() is not None, "the first file")
         kill(process)
     check_whole(tmp_path / "out", alone)
-    assert batch(model, *ASKED, "-o", url).returncode == 0
+    assert quick(model, *ASKED, "-o", url).code == 0
     check_done(tmp_path / "out", alone)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +11,8 @@ from pathlib import Path
 import pytest
 from processes import (
     JOURNAL,
+    Quick,
     audio,
-    batch,
     check_done,
     check_journal,
     check_whole,
@@ -30,10 +29,10 @@ FEW = "--seeds", "1-3", "-d", "0.1"
 
 
 @pytest.fixture
-def few(model: Path, tmp_path: Path) -> Path:
+def few(model: Path, quick: Quick, tmp_path: Path) -> Path:
     """The folder of a run of `FEW`, which is done."""
     folder = tmp_path / "out"
-    assert batch(model, *FEW, "-o", folder).returncode == 0
+    assert quick(model, *FEW, "-o", folder).code == 0
     return folder
 
 
@@ -51,7 +50,7 @@ INTERRUPTED = "Error: Interrupted. Finished files are kept."
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(("sent", "code", "said"), [(signal.SIGINT, 130, INTERRUPTED), (signal.SIGTERM, 143, "")])
 def test_stopped_by_a_signal_to_all_its_processes_it_keeps_what_is_finished_and_can_go_on(
-    model: Path, alone: Path, tmp_path: Path, sent: signal.Signals, code: int, said: str
+    model: Path, alone: Path, quick: Quick, tmp_path: Path, sent: signal.Signals, code: int, said: str
 ) -> None:
     folder = tmp_path / "out"
     with started(model, *ASKED, "-o", folder, "--workers", 2) as process:
@@ -62,7 +61,7 @@ def test_stopped_by_a_signal_to_all_its_processes_it_keeps_what_is_finished_and_
     check_whole(folder, alone)
     assert not (folder / ".distill-batch").exists()
     before = finished(folder)
-    assert batch(model, *ASKED, "-o", folder).returncode == 0
+    assert quick(model, *ASKED, "-o", folder).code == 0
     assert before.items() <= stamps(folder).items()
     check_done(folder, alone)
 
@@ -77,7 +76,9 @@ def test_interrupted_as_its_workers_start_it_ends_with_one_line(model: Path, tmp
     assert (process.returncode, err.strip()) == (130, INTERRUPTED)
 
 
-def test_a_reader_of_its_paths_that_has_seen_enough_loses_no_file(model: Path, alone: Path, tmp_path: Path) -> None:
+def test_a_reader_of_its_paths_that_has_seen_enough_loses_no_file(
+    model: Path, alone: Path, quick: Quick, tmp_path: Path
+) -> None:
     folder = tmp_path / "out"
     with started(model, *ASKED, "-o", folder, "--workers", 2) as process:
         assert process.stdout is not None
@@ -87,87 +88,86 @@ def test_a_reader_of_its_paths_that_has_seen_enough_loses_no_file(model: Path, a
         err = process.stderr.read()
     assert (process.returncode, err) == (1, "")
     check_whole(folder, alone)
-    assert batch(model, *ASKED, "-o", folder).returncode == 0
+    assert quick(model, *ASKED, "-o", folder).code == 0
     check_done(folder, alone)
 
 
-def test_a_second_batch_in_the_same_folder_is_refused_in_one_line(model: Path, tmp_path: Path) -> None:
+def test_a_second_batch_in_the_same_folder_is_refused_in_one_line(model: Path, quick: Quick, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     with started(model, *ASKED, "-o", folder) as process:
         wait_for(lambda: files_in(folder) or process.poll() is not None, "the first file")
-        second = batch(model, *ASKED, "-o", folder)
+        second = quick(model, *ASKED, "-o", folder)
         _, err = process.communicate()
-    assert second.returncode == 1
-    assert second.stderr == f"Error: Another batch is at work in {folder}. Wait for it, or give another folder.\n"
+    assert second.code == 1
+    assert second.err == f"Error: Another batch is at work in {folder}. Wait for it, or give another folder.\n"
     assert process.returncode == 0, err
 
 
-def test_a_file_of_the_users_stays_and_the_batchs_gets_a_number_then_and_later(model: Path, tmp_path: Path) -> None:
+def test_a_file_of_the_users_stays_and_the_batchs_gets_a_number_then_and_later(
+    model: Path, quick: Quick, tmp_path: Path
+) -> None:
     folder = tmp_path / "out"
     folder.mkdir()
     mine = folder / "pebbles-2.wav"
     mine.write_bytes(b"mine")
     names = {"pebbles-1.wav", "pebbles-2.wav", "pebbles-2-2.wav", "pebbles-3.wav"}
     for _ in range(2):
-        assert batch(model, *FEW, "-o", folder).returncode == 0
+        assert quick(model, *FEW, "-o", folder).code == 0
         assert (mine.read_bytes(), set(audio(folder))) == (b"mine", names)
 
 
-def test_a_file_of_the_users_stays_when_the_journal_is_lost(model: Path, tmp_path: Path) -> None:
+def test_a_file_of_the_users_stays_when_the_journal_is_lost(model: Path, quick: Quick, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     folder.mkdir()
     (folder / "pebbles-2.wav").write_bytes(b"mine")
-    assert batch(model, *FEW, "-o", folder).returncode == 0
+    assert quick(model, *FEW, "-o", folder).code == 0
     before = stamps(folder)
     (folder / JOURNAL).unlink()
-    assert batch(model, *FEW, "-o", folder).returncode == 0
+    assert quick(model, *FEW, "-o", folder).code == 0
     after = stamps(folder)
     assert {**after, JOURNAL: None} == {**before, JOURNAL: None}
 
 
 @pytest.mark.parametrize("left", [0, 1, 2])
 def test_a_journal_that_a_killed_run_left_short_is_completed_and_nothing_is_made(
-    model: Path, few: Path, left: int
+    model: Path, few: Path, quick: Quick, left: int
 ) -> None:
     journal = few / JOURNAL
     lines = journal.read_bytes().splitlines(keepends=True)
     before = {**stamps(few), JOURNAL: None}
     journal.write_bytes(b"".join(lines[:left]) + lines[left][:50])
-    again = batch(model, *FEW, "-o", few)
-    assert (again.returncode, len(again.stdout.splitlines())) == (0, 3 - left)  # those that nobody was told of
+    again = quick(model, *FEW, "-o", few)
+    assert (again.code, len(again.out.splitlines())) == (0, 3 - left)  # those that nobody was told of
     assert {**stamps(few), JOURNAL: None} == before
     check_journal(few)
 
 
-def test_audio_that_a_killed_run_left_without_its_sidecar_gets_it_under_the_same_name(model: Path, few: Path) -> None:
+def test_audio_that_a_killed_run_left_without_its_sidecar_gets_it_under_the_same_name(
+    model: Path, few: Path, quick: Quick
+) -> None:
     before = audio(few)
     (few / "pebbles-2.json").unlink()
     (few / JOURNAL).unlink()
-    again = batch(model, *FEW, "-o", few)
-    assert again.returncode == 0
-    assert f"3 files in {few}: 1 made, 2 there already" in again.stderr
+    again = quick(model, *FEW, "-o", few)
+    assert again.code == 0
+    assert f"3 files in {few}: 1 made, 2 there already" in again.err
     assert audio(few) == before
     check_journal(few)
 
 
-def test_a_folder_that_cannot_be_written_to_is_one_line(model: Path, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_to_is_one_line(model: Path, quick: Quick, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    done = batch(model, *FEW, "-o", tmp_path / "file" / "out")
-    assert done.returncode == 1
-    assert done.stderr.startswith(f"Error: {tmp_path}/file/out cannot hold files: Not a directory.")
-    assert done.stderr.count("\n") == 1
+    done = quick(model, *FEW, "-o", tmp_path / "file" / "out")
+    assert done.code == 1
+    assert done.err.startswith(f"Error: {tmp_path}/file/out cannot hold files: Not a directory.")
+    assert done.err.count("\n") == 1
 
 
-def test_a_full_disk_is_told_for_each_file_and_no_half_one_is_left(model: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_told_for_each_file_and_no_half_one_is_left(model: Path, quick: Quick, tmp_path: Path) -> None:
     folder = tmp_path / "out"
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))  # which processes inherit
-    try:
-        done = batch(model, "--seeds", "1-3", "-d", "1", "-o", folder, "--json")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert done.returncode == 1
-    assert [one["tries"] for one in json.loads(done.stdout)["failed"]] == [3, 3, 3]
+    done = quick(model, "--seeds", "1-3", "-d", "1", "-o", folder, "--json", file_size=20_000)
+    assert done.code == 1
+    assert [one["tries"] for one in json.loads(done.out)["failed"]] == [3, 3, 3]
     assert {path.name for path in folder.iterdir()} == {JOURNAL}
-    assert batch(model, "--seeds", "1-3", "-d", "1", "-o", folder).returncode == 0
+    assert quick(model, "--seeds", "1-3", "-d", "1", "-o", folder).code == 0
     check_journal(folder)
