@@ -8,7 +8,7 @@ from pathlib import Path
 
 import mutagen
 import pytest
-from corpus import CANARY, CORPUS, EVERY, HARMLESS, USABLE, Write, archived
+from corpus import CANARY, CORPUS, EVERY, HARMLESS, USABLE, Hostile, Write, archived
 from forking import Done, Nursery
 
 MEMORY = 2**30
@@ -62,13 +62,24 @@ def check_printable(done: Done) -> None:
     assert all(line.isprintable() for line in (done.out + done.err).split("\n"))
 
 
+@pytest.fixture(scope="module")
+def hostile(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Hostile, Path, Path]:
+    """One of the corpus, the folder that it was written in, and its path."""
+    one = CORPUS[request.param]
+    folder = tmp_path_factory.mktemp("hostile")
+    return one, folder, written(one.write, folder)
+
+
 @pytest.mark.parametrize("command", EVERY)
-@pytest.mark.parametrize("name", CORPUS)
-def test_it_is_answered_in_a_line_and_does_nothing(forked: Nursery, tmp_path: Path, name: str, command: str) -> None:
-    hostile = CORPUS[name]
-    done = run(forked, command, written(hostile.write, tmp_path), tmp_path)
+@pytest.mark.parametrize("hostile", CORPUS, indirect=True)
+def test_it_is_answered_in_a_line_and_does_nothing(
+    forked: Nursery, hostile: tuple[Hostile, Path, Path], command: str
+) -> None:
+    one, folder, path = hostile
+    before = path.lstat()
+    done = run(forked, command, path, folder)
     said = done.err.splitlines()
-    if command in hostile.refused_by:
+    if command in one.refused_by:
         assert done.code == 1, done.err + done.out[-300:]
         assert len(said) == 1, done.err
         assert said[0].startswith("Error: ")
@@ -82,7 +93,9 @@ def test_it_is_answered_in_a_line_and_does_nothing(forked: Nursery, tmp_path: Pa
     elif command == "generate":
         assert done.out == ""
     assert done.peak < MEMORY
-    assert others(tmp_path) <= {"out"}  # where files would have gone
+    assert others(folder) <= {"out"}  # where files would have gone
+    after = path.lstat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
 @pytest.mark.parametrize("name", USABLE)
