@@ -46,6 +46,12 @@ class Batch(NamedTuple):
     wanted: Tensor
 
 
+def shape_for(codec: Codec, seconds: float) -> PriorShape:
+    """The sizes of a new prior of `codec` that has so many seconds to learn from."""
+    width = 128 if codec.shape.width < SMALL_CODEC else 160 if seconds < LONGER else 320
+    return PriorShape(width=width, heads=width // 32)
+
+
 class CodecPriorLearner(PriorLearner):
     """The prior of a codec."""
 
@@ -64,8 +70,7 @@ class CodecPriorLearner(PriorLearner):
                 section(contents, "prior_state_dict"), section(contents, "prior_config"), codec.codebooks, DROPOUT
             )
             return cls(codec, prior.requires_grad_(True), device)
-        width = 128 if codec.shape.width < SMALL_CODEC else 160 if seconds < LONGER else 320
-        return cls(codec, Prior(PriorShape(width=width, heads=width // 32), codec.codebooks, DROPOUT), device)
+        return cls(codec, Prior(shape_for(codec, seconds), codec.codebooks, DROPOUT), device)
 
     def batch(self, passages: Sequence[Passage], odds: NDArray[np.float64], rng: np.random.Generator) -> Batch:
         rows = [self._row(passages, odds, rng) for _ in range(ROWS)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,10 @@ from checkpoints import SMALL_CODEC, SMALL_PRIOR, codec_prior_contents
 from torch import Tensor
 
 from distill.errors import CheckpointError
+from distill_codec.networks import Codec
 from distill_codec.prior import Prior, Stream
+from distill_codec.prior_learner import shape_for
+from distill_codec.prior_shape import PriorShape
 
 REACH = SMALL_PRIOR.window * SMALL_PRIOR.layers
 
@@ -122,3 +126,9 @@ def test_tensors_missing_surplus_or_misshapen_are_refused_by_name() -> None:
     ):
         with pytest.raises(CheckpointError, match=said):
             Prior.load(change, config, codebooks)
+
+
+@pytest.mark.parametrize(("width", "minutes", "wanted"), [(128, 60, 128), (192, 19, 160), (192, 20, 320)])
+def test_a_new_prior_is_as_large_as_its_codec_and_recordings_ask(width: int, minutes: float, wanted: int) -> None:
+    shape = shape_for(Codec(replace(SMALL_CODEC, width=width)), 60 * minutes)
+    assert shape == PriorShape(width=wanted, layers=4, heads=wanted // 32, window=128)

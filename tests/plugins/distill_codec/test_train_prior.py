@@ -27,6 +27,7 @@ from distill_codec import passages, prior_learner, prior_training, train, train_
 from distill_codec.corpus import Corpus, read, split
 from distill_codec.passages import encode
 from distill_codec.prior_learner import CodecPriorLearner
+from distill_codec.prior_shape import PriorShape
 from distill_codec.prior_training import PriorTraining, held_out_bits, unigram_bits
 from distill_codec.tokenizer import CodecTokenizer
 from distill_codec.trainer import Trainer
@@ -533,7 +534,7 @@ def test_what_is_fitted_to_held_out_sounds_is_measured_on_others(sounds: Path) -
 def test_bits_do_not_depend_on_how_much_is_measured_at_once(sounds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = read_in(sounds)
     network = codec()
-    prior = prior_learner.Prior(prior_learner.PriorShape(32, 2, 1, 8), network.codebooks)
+    prior = prior_learner.Prior(PriorShape(32, 2, 1, 8), network.codebooks)
     learner = CodecPriorLearner(network, prior, "cpu")
     [passage, *_] = encode(learner.tokenizer, found, split(found, 0.5, 0), 0, augmentation=False).held_out[0]
     at_once = learner.bits(passage)
@@ -547,7 +548,7 @@ def test_bits_are_those_of_the_model_that_generates(sounds: Path) -> None:
     """A prior that knows nothing costs log2 of the codebook's size; counting costs what counting does."""
     found = read_in(sounds)
     network = codec()
-    learner = CodecPriorLearner(network, prior_learner.Prior(prior_learner.PriorShape(32, 1, 1, 8), network.codebooks),
+    learner = CodecPriorLearner(network, prior_learner.Prior(PriorShape(32, 1, 1, 8), network.codebooks),
                                 "cpu")  # fmt: skip
     for level in learner.network.levels:
         torch.nn.init.zeros_(level.head.weight)
@@ -569,7 +570,7 @@ def test_bits_are_those_of_the_model_that_generates(sounds: Path) -> None:
 
 def test_an_end_is_learnt_where_a_recording_ends_and_not_where_it_is_cut(sounds: Path) -> None:
     network = codec()
-    learner = CodecPriorLearner(network, prior_learner.Prior(prior_learner.PriorShape(32, 1, 1, 8), network.codebooks),
+    learner = CodecPriorLearner(network, prior_learner.Prior(PriorShape(32, 1, 1, 8), network.codebooks),
                                 "cpu")  # fmt: skip
     codes = np.random.default_rng(0).integers(16, size=(5, 3))
     for ends in (True, False):
