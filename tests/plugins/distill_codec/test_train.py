@@ -6,8 +6,10 @@ import json
 import math
 import os
 import signal
+import socket
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import pytest
 import small_codec
 import torch
 from disk import room_for
+from forking import Done, Nursery
 from program import Cli, Result
 from recordings import corpus, sound, write
 from small_codec import SHAPE
@@ -271,33 +274,14 @@ def test_sigterm_saves_what_is_needed_to_go_on(
     assert len(losses(tmp_path / "hum.distill")) == 12
 
 
-KILLED = """
-import os, signal, sys
-sys.path[:0] = sys.argv[1:3]
-import small_codec
-from distill.cli import run
-from distill.plugins import discover
-from distill_codec import train, training
-from distill_codec.trainer import Trainer
-
-training.SAVE_SECONDS = 0
-small_codec.use()
-step = Trainer.step
-
-def killed(self, batch, rate):
-    if self.steps == 7:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return step(self, batch, rate)
-
-Trainer.step = killed
-run(discover, ["train", "--no-prior", sys.argv[3], "--name", "hum", "--epochs", "4", "-o", sys.argv[4]])
-"""
-
-
-def test_a_killed_training_goes_on_with_the_losses_of_one_that_was_not(cli: Cli, sounds: Path, tmp_path: Path) -> None:
-    folders = [Path(__file__).parent, Path(__file__).parents[2] / "fixtures"]
-    killed = subprocess.run([sys.executable, "-c", KILLED, *folders, sounds, tmp_path], capture_output=True, text=True)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+def test_a_killed_training_goes_on_with_the_losses_of_one_that_was_not(
+    cli: Cli, forked: Nursery, sounds: Path, tmp_path: Path
+) -> None:
+    killed = forked.run(
+        "train", "--no-prior", sounds, "--name", "hum", "--epochs", 4, cwd=tmp_path,
+        prepared=["small_codec", "signalled"], SIGNAL=str(int(signal.SIGKILL)), AT_STEP="7",
+    )  # fmt: skip
+    assert killed.code == -signal.SIGKILL, killed.err
     assert files(tmp_path) == {"hum.training", ".hum.training.lock"}
     assert cli("train", "--no-prior", sounds, "--name", "hum", "--resume").code == 0
     assert files(tmp_path) == {"hum.distill", "hum-report.html"}
@@ -514,89 +498,107 @@ def test_a_model_that_does_not_fit_on_the_disk_is_one_line_and_the_training_stay
     assert cli("train", "--no-prior", sounds, "--name", "hum", "--resume").code == 0
 
 
-SHARED = """
-import os, signal, sys
-sys.path[:0] = sys.argv[1:3]
+LAUNCHED = """
+import sys
+sys.path.append(sys.argv[1])
 import small_codec
-from distill.cli import run
-from distill.plugins import discover
-from distill_codec import train
-from distill_codec.trainer import Trainer
+from distill.cli import main
 
 small_codec.use()
-step = Trainer.step
-
-def interrupted(self, batch, rate):
-    if (os.environ.get("INTERRUPT_AT"), os.environ["RANK"]) == (str(self.steps), "1"):
-        signal.raise_signal(signal.SIGTERM)
-    return step(self, batch, rate)
-
-Trainer.step = interrupted
-_, _, _, sounds, folder, *options = sys.argv
-asked = ["train", "--no-prior", sounds, "--name", "hum", "-o", folder, "--json"]
-if "--resume" not in options:
-    asked += ["--epochs", "2"]
-sys.exit(run(discover, [*asked, *options]))
+del sys.argv[1]
+main()
 """
 
 
-def shared(sounds: Path, tmp_path: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A training by two processes, which torch's own launcher starts."""
-    (tmp_path / "shared.py").write_text(SHARED)
-    folders = [Path(__file__).parent, Path(__file__).parents[2] / "fixtures"]
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone"]
-    return subprocess.run(
-        [*command, tmp_path / "shared.py", *folders, sounds, tmp_path, *options], capture_output=True, text=True,
-        env=os.environ | environment, timeout=300,
-    )  # fmt: skip
+def by_two(sounds: Path, folder: Path) -> list[object]:
+    return ["train", "--no-prior", sounds, "--name", "hum", "-o", folder, "--json"]
 
 
 @pytest.fixture(scope="module")
-def made_by_two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """The folder of a training by two processes that nothing disturbed, and how they ended."""
+def made_by_two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Done]:
+    """The folder of a training by two processes that torch's own launcher started and nothing disturbed, and their
+    end."""
     pytest.importorskip("accelerate")
     folder = tmp_path_factory.mktemp("two")
-    return folder, shared(corpus(folder / "sounds"), folder, ACCELERATE_USE_CPU="true")
+    program = folder / "launched.py"
+    program.write_text(LAUNCHED)
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone", program,
+         Path(small_codec.__file__).parent, *by_two(corpus(folder / "sounds"), folder), "--epochs", "2"],
+        capture_output=True, text=True, env=os.environ | {"ACCELERATE_USE_CPU": "true"}, timeout=300,
+    )  # fmt: skip
+    program.unlink()
+    return folder, Done(done.returncode, done.stdout, done.stderr, peak=0, seconds=0.0)
 
 
-def check_made_by_two(folder: Path, done: subprocess.CompletedProcess[str]) -> None:
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)  # of one process
-    assert files(folder) == {"hum.distill", "hum-report.html", "shared.py"}
+@dataclass(frozen=True)
+class Pair:
+    """Starts pairs of processes that train together, as a launcher does but at a fork's cost."""
+
+    forked: Nursery
+    sounds: Path
+    folder: Path
+
+    def __call__(self, *options: object, **environment: str) -> list[Done]:
+        with socket.socket() as one:
+            one.bind(("127.0.0.1", 0))
+            port = one.getsockname()[1]
+        pair = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        prepared = ["small_codec", *(["signalled"] if "SIGNAL" in environment else [])]
+        runs = [
+            self.forked.start(
+                *by_two(self.sounds, self.folder), *options, cwd=self.folder, network=True, prepared=prepared,
+                RANK=rank, LOCAL_RANK=rank, **pair, **environment,
+            )
+            for rank in ("0", "1")
+        ]  # fmt: skip
+        return [run.wait() for run in runs]
+
+
+@pytest.fixture
+def pair(forked: Nursery, sounds: Path, tmp_path: Path) -> Pair:
+    pytest.importorskip("accelerate")
+    return Pair(forked, sounds, tmp_path)
+
+
+def check_made_by_two(folder: Path, out: str, err: str) -> None:
+    """It is one model, of which one process told."""
+    told = json.loads(out)
+    assert files(folder) == {"hum.distill", "hum-report.html"}
     assert math.isfinite(told["figures"]["distance"])
     assert told["steps"] == 4  # 2.6 batches an epoch: one process makes three steps of it, two make two
-    assert done.stderr.count("4 recordings, 3.6 s") == 1
+    assert err.count("4 recordings, 3.6 s") == 1
 
 
-def test_two_processes_train_one_model_through_accelerate(
-    made_by_two: tuple[Path, subprocess.CompletedProcess[str]],
-) -> None:
-    check_made_by_two(*made_by_two)
+def test_two_processes_train_one_model_through_accelerate(made_by_two: tuple[Path, Done]) -> None:
+    folder, done = made_by_two
+    assert done.code == 0, done.err
+    check_made_by_two(folder, done.out, done.err)
 
 
-def test_two_processes_have_one_adversary(sounds: Path, tmp_path: Path) -> None:
-    pytest.importorskip("accelerate")
-    check_made_by_two(tmp_path, shared(sounds, tmp_path, "--adversarial", ACCELERATE_USE_CPU="true"))
+def test_two_processes_have_one_adversary(pair: Pair) -> None:
+    first, other = pair("--epochs", 2, "--adversarial", ACCELERATE_USE_CPU="true")
+    assert (first.code, other.code) == (0, 0), first.err + other.err
+    check_made_by_two(pair.folder, first.out + other.out, first.err + other.err)
 
 
 def test_two_processes_end_together_and_go_on_with_the_losses_of_two_that_did_not(
-    sounds: Path, tmp_path: Path, made_by_two: tuple[Path, subprocess.CompletedProcess[str]]
+    pair: Pair, made_by_two: tuple[Path, Done]
 ) -> None:
-    ended = shared(sounds, tmp_path, ACCELERATE_USE_CPU="true", INTERRUPT_AT="2")
-    assert ended.returncode != 0
-    assert files(tmp_path) == {"hum.training", "shared.py"}
-    assert len(checkpoints.load_training(tmp_path / "hum.training")["history"]["distance"]) == 3
-    one = shared(sounds, tmp_path, "--resume", ACCELERATE_USE_CPU="true")
-    assert one.returncode == 0, one.stderr
-    assert losses(tmp_path / "hum.distill") == losses(made_by_two[0] / "hum.distill")
+    ended = pair("--epochs", 2, ACCELERATE_USE_CPU="true", SIGNAL=str(int(signal.SIGTERM)), AT_STEP="2")
+    assert [one.code for one in ended] == [143, 143]
+    assert files(pair.folder) == {"hum.training"}
+    assert len(checkpoints.load_training(pair.folder / "hum.training")["history"]["distance"]) == 3
+    resumed = pair("--resume", ACCELERATE_USE_CPU="true")
+    assert [one.code for one in resumed] == [0, 0], resumed[0].err + resumed[1].err
+    assert losses(pair.folder / "hum.distill") == losses(made_by_two[0] / "hum.distill")
 
 
-def test_processes_that_are_not_joined_are_refused(sounds: Path, tmp_path: Path) -> None:
+def test_processes_that_are_not_joined_are_refused(pair: Pair) -> None:
     """As where there is no GPU and nobody has said to use the CPU: each would train a model of its own."""
-    pytest.importorskip("accelerate")
     if torch.cuda.is_available():
         pytest.skip("with a GPU they are joined")
-    done = shared(sounds, tmp_path)
-    assert done.returncode != 0
-    assert "2 processes were started, and accelerate joins 1 of them" in done.stderr
-    assert files(tmp_path) == {"shared.py"}
+    for done in pair("--epochs", 2):
+        assert done.code == 1
+        assert "2 processes were started, and accelerate joins 1 of them" in done.err
+    assert files(pair.folder) == set()

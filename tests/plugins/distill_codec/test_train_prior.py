@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -16,6 +14,7 @@ import pytest
 import torch
 from checkpoints import SMALL_CODEC, codec, codec_contents, save, vqvae_contents
 from disk import room_for
+from forking import Nursery
 from program import Cli
 from recordings import corpus, sound, write
 from small_codec import start_and_settle_soon
@@ -221,34 +220,15 @@ def test_an_interruption_while_sounds_are_encoded_leaves_nothing(
     assert files(tmp_path) == {"hum.distill"}
 
 
-KILLED = """
-import os, signal, sys
-sys.path[:0] = sys.argv[1:3]
-import test_train_prior
-from distill.cli import run
-from distill.plugins import discover
-from distill_codec import prior_training
-from distill_codec.prior_training import PriorTraining
-
-test_train_prior.make_small(setattr)
-prior_training.SAVE_SECONDS = 0
-step = PriorTraining._step
-
-def killed(self, batch):
-    if self.steps == 5:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return step(self, batch)
-
-PriorTraining._step = killed
-run(discover, ["train-prior", sys.argv[3], sys.argv[4], "--steps", "8"])
-"""
-
-
-def test_a_killed_training_goes_on_with_the_losses_of_one_that_was_not(cli: Cli, model: Path, sounds: Path) -> None:
+def test_a_killed_training_goes_on_with_the_losses_of_one_that_was_not(
+    cli: Cli, forked: Nursery, model: Path, sounds: Path, tmp_path: Path
+) -> None:
     assert cli("train-prior", model, sounds, "--steps", 8, "-o", "whole.distill").code == 0
-    folders = [Path(__file__).parent, Path(__file__).parents[2] / "fixtures"]
-    killed = subprocess.run([sys.executable, "-c", KILLED, *folders, model, sounds], capture_output=True, text=True)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    killed = forked.run(
+        "train-prior", model, sounds, "--steps", 8, cwd=tmp_path, prepared=["small_training", "signalled"],
+        SIGNAL=str(int(signal.SIGKILL)), AT_STEP="5",
+    )  # fmt: skip
+    assert killed.code == -signal.SIGKILL, killed.err
     assert cli("train-prior", model, sounds, "--resume").code == 0
     one, other = (contents(path)["prior_loss_curve_history"]["loss"] for path in (model, Path("whole.distill")))
     assert torch.equal(one, other)
