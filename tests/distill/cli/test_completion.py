@@ -7,6 +7,7 @@ import re
 import shutil
 import sysconfig
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pexpect
@@ -37,33 +38,49 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(params=SHELLS)
-def shell(request: pytest.FixtureRequest, library: Path, tmp_path: Path) -> Iterator[pexpect.spawn]:
-    """A shell that completes `distill`, its library as above, in an empty folder."""
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that the shells are in."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module", params=SHELLS)
+def started(request: pytest.FixtureRequest, library: Path, home: Path) -> Iterator[pexpect.spawn]:
+    """A shell that completes `distill`, its library as above."""
     name = request.param
     if shutil.which(name) is None:
         pytest.skip(f"no {name} here")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("DISTILL", "XDG"))}
     environment = {
         **kept, "PATH": f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}", "TERM": "dumb",
-        "DISTILL_LIBRARY": str(library), "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "DISTILL_LIBRARY": str(library), "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"),
     }  # fmt: skip
     child = pexpect.spawn(
         shutil.which(name),
         SHELLS[name],
         env=environment,
-        cwd=tmp_path,
+        cwd=home,
         encoding="utf-8",
         dimensions=(40, 200),
         timeout=30,
     )
     for line in STARTS[name]:
         child.sendline(line)
-    child.sendline("echo $((6*7))" if name != "fish" else "math 6 x 7")
-    child.expect("42")
-    child.expect(PROMPT)
     yield child
     child.close(force=True)
+
+
+NUMBERS = count(1000)
+
+
+@pytest.fixture
+def shell(started: pexpect.spawn) -> pexpect.spawn:
+    """A shell that has nothing more to say of what was typed before."""
+    number = next(NUMBERS)
+    started.sendline(f"printf '%s%s\\n' {number} {number}")
+    started.expect(f"{number}{number}")
+    started.expect(PROMPT)
+    return started
 
 
 def completed(shell: pexpect.spawn, typed: str, wanted: str) -> None:
@@ -90,7 +107,7 @@ def test_a_name_with_a_blank_is_completed_as_the_shell_quotes_it(shell: pexpect.
 def test_within_quotes_a_name_is_completed_as_it_is(shell: pexpect.spawn, library: Path) -> None:
     shell.send('distill models path "Low h\t')
     shell.expect("um")
-    shell.send('"\r' if shell.name.endswith("fish") else "\r")
+    shell.send("\r")
     shell.expect(re.escape(str(library / "b.distill")))
 
 
@@ -107,9 +124,9 @@ def test_the_commands_that_can_be_configured_are_completed(shell: pexpect.spawn)
     completed(shell, "distill config show models ver", "models verify ")
 
 
-def test_a_path_is_completed_where_no_model_is_called_so(shell: pexpect.spawn, tmp_path: Path) -> None:
-    (tmp_path / "takes").mkdir()
-    (tmp_path / "takes" / "rain.distill").touch()
+def test_a_path_is_completed_where_no_model_is_called_so(shell: pexpect.spawn, home: Path) -> None:
+    (home / "takes").mkdir(exist_ok=True)
+    (home / "takes" / "rain.distill").touch()
     completed(shell, "distill generate takes/ra", "takes/rain.distill")
 
 
