@@ -206,8 +206,8 @@ def load_contents(header: CheckpointHeader) -> dict[str, Any]:
         raise
     except Exception as error:  # torch.load raises many kinds for one cause: the file is not as it should be
         # torch wraps its reason in advice on turning this protection off; what comes after the marker is the reason.
-        reason = clean(str(error).rpartition("WeightsUnpickler error:")[2].strip().partition("\n")[0], 160)
-        raise CheckpointError(f"{_show(header.path)} cannot be loaded: {reason}") from error
+        reason = clean(str(error).rpartition("WeightsUnpickler error:")[2].strip().partition("\n")[0].rstrip("."), 160)
+        raise CheckpointError(f"{_show(header.path)} cannot be loaded: {reason}. Copy or download it again.") from error
     if not isinstance(contents, dict):
         raise CheckpointError(f"{_show(header.path)} holds no dictionary. Copy or download it again.")
     return contents
@@ -217,23 +217,30 @@ def _check_declared(path: Path) -> None:
     """Hold what the file at `path` declares against what it has, and against the ceiling, before anything is made."""
     data = read_pickle(path)
     if data is None:
-        raise CheckpointError(f"{_show(path)} is no archive of torch.save.")
+        raise CheckpointError(f"{_show(path)} is no archive of torch.save. Copy or download it again.")
     there = records(path)
     try:
         contents = declared.Reader(data).load()
         faults = list(declared.faults(contents, there))
     except Exception as error:  # a hostile pickle can raise anything
-        raise CheckpointError(f"{_show(path)} has a damaged header: {clean(str(error), 160)}.") from error
+        raise CheckpointError(
+            f"{_show(path)} has a damaged header: {clean(str(error), 160)}. Copy or download it again."
+        ) from error
     if faults:
-        raise CheckpointError(f"{_show(path)} cannot be loaded: {faults[0]}.")
+        raise CheckpointError(f"{_show(path)} cannot be loaded: {faults[0]}. Copy or download it again.")
     limits.check(path, declared.loaded_size(contents))
+
+
+def malformed(found: str) -> CheckpointError:
+    """The error which says that a checkpoint holds something else than its kind should; `found` is a sentence."""
+    return CheckpointError(f"{found} Get the file again, or update distill.")
 
 
 def section(contents: Mapping[str, Any], name: str) -> dict[str, Any]:
     """The dictionary `name` of a checkpoint's contents. Raises `CheckpointError` where it has none."""
     value = contents.get(name)
     if not isinstance(value, dict):
-        raise CheckpointError(f"The checkpoint has no {name}.")
+        raise malformed(f"The checkpoint has no {name}.")
     return value
 
 
@@ -241,7 +248,7 @@ def whole_number(config: Mapping[str, Any], name: str, high: int = 2**20, low: i
     """The setting `name` of a checkpoint's configuration, `low` to `high`; `CheckpointError` where it is otherwise."""
     value = config.get(name)
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise CheckpointError(f"The checkpoint's {name} is {clean(represent(value), 40)}; {low} to {high} is needed.")
+        raise malformed(f"The checkpoint's {name} is {clean(represent(value), 40)}; {low} to {high} is needed.")
     return value
 
 
@@ -256,17 +263,17 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], part: str) -
     wanted = network.state_dict()
     for name in sorted(wanted.keys() | tensors.keys()):
         if name not in tensors:
-            raise CheckpointError(f"The checkpoint's {part} lacks the tensor {clean(name)}.")
+            raise malformed(f"The checkpoint's {part} lacks the tensor {clean(name)}.")
         if name not in wanted:
-            raise CheckpointError(f"The checkpoint's {part} has a tensor too many, {clean(name)}.")
+            raise malformed(f"The checkpoint's {part} has a tensor too many, {clean(name)}.")
         found = tensors[name]
         if not isinstance(found, torch.Tensor) or found.shape != wanted[name].shape:
             shape = list(found.shape) if isinstance(found, torch.Tensor) else clean(found)
-            raise CheckpointError(
+            raise malformed(
                 f"The checkpoint's {part} has {clean(name)} of shape {shape}; {list(wanted[name].shape)} is needed."
             )
         if found.nbytes > found.untyped_storage().nbytes():
-            raise CheckpointError(f"The checkpoint's {part} has {clean(name)} larger than the file's record of it.")
+            raise malformed(f"The checkpoint's {part} has {clean(name)} larger than the file's record of it.")
     copies = {name: tensors[name].to(wanted[name].dtype, copy=True) for name in wanted}
     network.load_state_dict(copies, assign=True)
     network.eval().requires_grad_(False)

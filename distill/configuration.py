@@ -43,20 +43,24 @@ class Configuration:
         file = path()
         try:
             if stat.S_IFMT(file.stat().st_mode) in (stat.S_IFDIR, stat.S_IFIFO, stat.S_IFSOCK):
-                raise RequestError(f"{clean(str(file), 200)}, where the configuration is looked for, is no file.")
+                raise RequestError(
+                    f"{clean(str(file), 200)}, where the configuration is looked for, is no file. Move it away."
+                )
             text = file.read_text("utf-8")
         except FileNotFoundError as error:
             if os.environ.get(VARIABLE):
-                raise RequestError(f"{clean(str(file), 200)}, which {VARIABLE} names, does not exist.") from error
+                raise RequestError(
+                    f"{clean(str(file), 200)}, which {VARIABLE} names, does not exist. Correct or unset it."
+                ) from error
             return cls(file)
         except UnicodeDecodeError as error:
-            raise RequestError(f"{clean(str(file), 200)} is not in UTF-8.") from error
+            raise RequestError(f"{clean(str(file), 200)} is not in UTF-8. Save it as UTF-8.") from error
         import tomllib
 
         try:
             return cls(file, tomllib.loads(text))
         except (tomllib.TOMLDecodeError, RecursionError) as error:
-            raise RequestError(f"{clean(str(file), 200)} is no TOML: {clean(str(error), 200)}.") from error
+            raise RequestError(f"{clean(str(file), 200)} is no TOML: {clean(str(error), 200)}. Correct it.") from error
 
     @property
     def library(self) -> list[Path]:

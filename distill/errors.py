@@ -37,7 +37,7 @@ class NotFiniteError(DistillError):
     """A model gives `what`, logits or samples, that are not finite numbers; who knows the `model`'s name adds it."""
 
     def __init__(self, what: str, model: str = "The model") -> None:
-        super().__init__(f"{model} gives {what} that are not finite: its weights are damaged.")
+        super().__init__(f"{model} gives {what} that are not finite: its weights are damaged. Get or train it anew.")
         self.what = what
 
 

@@ -117,7 +117,9 @@ def _settled(job: Job, model: GenerativeModel, device: str, date: str, drafts: o
     channels = _channels(output, model)
     samples = round(job.duration * form.sample_rate)
     if samples < 1:
-        raise RequestError(f"--duration: {job.duration:g} s is less than one sample at {form.sample_rate} Hz.")
+        raise RequestError(
+            f"--duration: {job.duration:g} s is less than one sample at {form.sample_rate} Hz. Give a longer one."
+        )
     check_length(form, samples, channels)
     precision = _precision(job, model, device)
     made_by = {

@@ -20,7 +20,7 @@ def add(plugins: Plugins, library: Library, source: Path, name: str | None = Non
     """
     header = registry.identify(plugins, source)
     if library.own(source) is not None:
-        raise DistillError(f"{_shown(source)} is in the library already.")
+        raise DistillError(f"{_shown(source)} is in the library already. Use it as it is.")
     if link and name is not None:
         raise RequestError("--name: a link shows the file as it is. Leave --link or --name out.")
     called = header.name if name is None else renaming.check_name(name)
@@ -58,7 +58,10 @@ def rename(plugins: Plugins, library: Library, path: Path, name: str) -> Path:
     """
     refuse_outsider(library, path, "renamed")
     if path.is_symlink():
-        raise DistillError(f"{_shown(path)} is a link to {_shown(path.readlink())}, which is not ours to change.")
+        raise DistillError(
+            f"{_shown(path)} is a link to {_shown(path.readlink())}, which is not ours to change. "
+            "Rename that file yourself."
+        )
     header = registry.identify(plugins, path)
     _refuse_name(library, renaming.check_name(name), "Choose another.")
     is_called_so = path.stem == file_stem(header.name, 100)  # else it is some other program's name for the file
@@ -79,7 +82,9 @@ def refuse_outsider(library: Library, path: Path, what: str) -> None:
     """Raise `DistillError` where the file at `path` is not the library's to be `what`, "removed"."""
     if library.own(path) is None:
         folders = ", ".join(_shown(folder) for folder in library.folders)
-        raise DistillError(f"{_shown(path)} is not in the library ({folders}), and is not {what} by it.")
+        raise DistillError(
+            f"{_shown(path)} is not in the library ({folders}), and is not {what} by it. Change the file itself."
+        )
 
 
 def _place(draft: Path, target: Path) -> None:

@@ -96,7 +96,9 @@ class Library:
             if not matches:
                 raise self._missing(str(reference), path)
         except OSError as error:
-            raise DistillError(f"{clean(str(path), 200)} cannot be looked up: {error.strerror}.") from error
+            raise DistillError(
+                f"{clean(str(path), 200)} cannot be looked up: {error.strerror}. Give another path."
+            ) from error
         if len(matches) > 1:
             listed = [f"{one.name} ({', '.join(filter(None, [one.id, str(one.path)]))})" for one in matches]
             more = f", and {len(listed) - MOST_LISTED} more" if len(listed) > MOST_LISTED else ""
@@ -170,7 +172,10 @@ class Library:
         """The error which says that there is nothing at `path`, and what is near."""
         shown = clean(str(path), 200)
         if path.is_symlink():
-            return DistillError(f"{shown} is a link to {clean(str(path.readlink()), 200)}, which leads to no file.")
+            return DistillError(
+                f"{shown} is a link to {clean(str(path.readlink()), 200)}, which leads to no file. "
+                "Mend or remove the link."
+            )
         if path.is_dir():
             return DistillError(f"{shown} is a folder. Give one of its checkpoints (*{SUFFIX}).")
         if path.exists():

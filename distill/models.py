@@ -213,7 +213,9 @@ class ModelLoader(ABC):
         Raises `CheckpointError` where the file does not hold what it should, or, as this does, where such models have
         no codes.
         """
-        raise CheckpointError(f"{header.name} has no codes: {self.kind} models do not turn sound into codes.")
+        raise CheckpointError(
+            f"{header.name} has no codes: {self.kind} models do not turn sound into codes. Give one that does."
+        )
 
     def load_prior_learner(self, header: CheckpointHeader, device: str, seconds: float) -> PriorLearner:
         """The prior of this model, to be trained on so many `seconds` of sound; a new one where it has none.
@@ -221,4 +223,6 @@ class ModelLoader(ABC):
         Raises `CheckpointError` where the file does not hold what it should, or, as this does, where such models have
         no prior.
         """
-        raise CheckpointError(f"{header.name} takes no prior: {self.kind} models do not generate from codes.")
+        raise CheckpointError(
+            f"{header.name} takes no prior: {self.kind} models do not generate from codes. Give one that does."
+        )

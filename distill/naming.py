@@ -89,7 +89,7 @@ def today() -> str:
         return datetime.fromtimestamp(int(epoch), UTC).date().isoformat()
     except (ValueError, OverflowError, OSError) as error:
         raise DistillError(
-            f"SOURCE_DATE_EPOCH in the environment is {clean(epoch)}, not a number of seconds."
+            f"SOURCE_DATE_EPOCH in the environment is {clean(epoch)}, not a number of seconds. Correct or unset it."
         ) from error
 
 

@@ -26,7 +26,7 @@ def check_tags(asked: Mapping[str, str]) -> None:
         if name in OWN_TAGS:
             raise RequestError(f"--tag: {name} says how the file was made; choose another key.")
         if has_control_characters(text):
-            raise RequestError(f"--tag: the text of {name!r} has control characters.")
+            raise RequestError(f"--tag: the text of {name!r} has control characters. Leave them out.")
 
 
 @dataclass(frozen=True)

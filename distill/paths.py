@@ -14,4 +14,4 @@ def expand(path: str | os.PathLike[str]) -> Path:
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
-        raise DistillError(f"{clean(str(path), 200)}: there is no such user.") from error
+        raise DistillError(f"{clean(str(path), 200)}: there is no such user. Write the path out in full.") from error

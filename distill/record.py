@@ -91,7 +91,9 @@ class Record:
 
     def damaged(self, name: str, value: object) -> DistillError:
         """The error that says so of the value of `name`."""
-        return DistillError(f"{shown(self.path)}: its sidecar is damaged: {name} is {clean(value, 40)}.")
+        return DistillError(
+            f"{shown(self.path)}: its sidecar is damaged: {name} is {clean(value, 40)}. Copy or download it again."
+        )
 
 
 def read(path: Path) -> Record:
@@ -102,12 +104,16 @@ def read(path: Path) -> Record:
     try:
         said = json.loads(_text(path))
     except (ValueError, RecursionError):
-        raise DistillError(f"{shown(path)}: its sidecar is damaged: it is no JSON.") from None
+        raise DistillError(
+            f"{shown(path)}: its sidecar is damaged: it is no JSON. Copy or download it again."
+        ) from None
     if not isinstance(said, dict) or "schema" not in said:
-        raise DistillError(f"{shown(path)} is no sidecar of a file that distill made.")
+        raise DistillError(f"{shown(path)} is no sidecar of a file that distill made. Give one, or its sound.")
     if said["schema"] != sidecar.SCHEMA:
         found = clean(said["schema"], 20)
-        raise DistillError(f"{shown(path)} has a sidecar of schema {found}; this distill reads {sidecar.SCHEMA}.")
+        raise DistillError(
+            f"{shown(path)} has a sidecar of schema {found}; this distill reads {sidecar.SCHEMA}. Update distill."
+        )
     return Record(path, said)
 
 
@@ -130,7 +136,9 @@ def read_folder(folder: Path) -> list[Record]:
             if _is_meant(path):
                 warnings.warn(str(error), DistillWarning, 2)
     if not found:
-        raise DistillError(f"{shown(folder)} has no files that distill made, with their sidecars.")
+        raise DistillError(
+            f"{shown(folder)} has no files that distill made, with their sidecars. Make some with generate or batch."
+        )
     return found
 
 
@@ -142,7 +150,7 @@ def _is_meant(path: Path) -> bool:
 def _text(path: Path) -> str | bytes:
     """The JSON that says how the file at `path` was made."""
     if not path.is_file():  # a pipe would never end
-        raise DistillError(f"{shown(path)} is no file.")
+        raise DistillError(f"{shown(path)} is no file. Give one that distill made.")
     if path.suffix.lower() == outputs.SIDECAR:
         with path.open("rb") as file:
             return file.read(MOST_BYTES)
@@ -151,7 +159,10 @@ def _text(path: Path) -> str | bytes:
         return carried[sidecar.TAG]
     beside = path.with_suffix(outputs.SIDECAR)
     if not beside.exists():
-        raise DistillError(f"{shown(path)} carries no sidecar, and there is no {clean(beside.name)} beside it.")
+        raise DistillError(
+            f"{shown(path)} carries no sidecar, and there is no {clean(beside.name)} beside it. "
+            "Give a file as distill made it."
+        )
     return _text(beside)
 
 

@@ -53,7 +53,7 @@ def renamed(data: bytes, name: str) -> bytes:
     if metadata is not None:
         numbers = [number for number, value in unpickler.memo.copy().items() if value is metadata]
         if not numbers or not isinstance(metadata, dict):
-            raise CheckpointError("The checkpoint has metadata that no name can be set in.")
+            raise checkpoint.malformed("The checkpoint has metadata that no name can be set in.")
         get = pickle.LONG_BINGET + struct.pack("<I", numbers[0])
     setting = _text("metadata") + get + _text("name") + _text(name) + 2 * pickle.SETITEM
     _, end = pickles.checked(data)
@@ -97,4 +97,6 @@ def _check(header: CheckpointHeader, name: str, draft: Path) -> None:
     before, after = (inspection.plain(one) for one in (header.fields, {} if made is None else made.fields))
     before.setdefault("metadata", {})["name"] = after.get("metadata", {}).get("name")
     if made is None or made.name != name or before != after:
-        raise CheckpointError(f"{clean(str(header.path), 200)} cannot be written under another name.")
+        raise CheckpointError(
+            f"{clean(str(header.path), 200)} cannot be written under another name. Use it by its id or path."
+        )

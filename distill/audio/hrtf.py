@@ -49,7 +49,7 @@ class Hrtf:
         if len(missing):
             raise DistillError(
                 f"--hrtf: {self.name} has no direction on the horizontal plane within {REACH_DEGREES:g}° of azimuth "
-                f"{missing[0]:g}°, which is needed."
+                f"{missing[0]:g}°, which is needed. Give another SOFA file."
             )
         nearest: NDArray[np.float32] = self.responses[apart.argmin(axis=1)]
         return nearest
@@ -65,7 +65,7 @@ def load(path: Path | None) -> Hrtf:
     try:
         changed = path.stat().st_mtime_ns
     except OSError as error:
-        raise DistillError(f"--hrtf: there is no file {clean(str(path), 200)}.") from error
+        raise DistillError(f"--hrtf: there is no file {clean(str(path), 200)}. Give a SOFA file.") from error
     with _READING:
         return _from_file(path.resolve(), changed)
 
@@ -93,7 +93,7 @@ def horizontal(measured: sofa.Measurements) -> Hrtf:
     nearness = round_about @ directions.T
     within = nearness.max(axis=1) >= np.cos(np.radians(REACH_DEGREES))
     if not within.any():
-        raise DistillError(f"--hrtf: {measured.name} has no direction on the horizontal plane.")
+        raise DistillError(f"--hrtf: {measured.name} has no direction on the horizontal plane. Give another SOFA file.")
     chosen = np.unique(nearness.argmax(axis=1)[within])
     azimuths = 180.0 - (180.0 - measured.azimuths[chosen]) % 360.0
     chosen, azimuths = chosen[np.argsort(azimuths)], np.sort(azimuths)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from distill.errors import CheckpointError
+from distill.checkpoint import malformed
 from distill.text import clean
 
 MOST_FILTER_WEIGHTS = 2**23
@@ -39,7 +39,7 @@ class Spectrogram:
     def from_config(cls, config: object) -> Spectrogram:
         """The settings in a checkpoint's dictionary. Raises `CheckpointError` naming the one that is missing or odd."""
         if not isinstance(config, Mapping):
-            raise CheckpointError("The checkpoint has no spectrogram_config.")
+            raise malformed("The checkpoint has no spectrogram_config.")
         values: dict[str, Any] = {}
         ranges: dict[str, tuple[float, float]] = {
             "sample_rate": (1000, 768000), "n_fft": (16, 65536), "hop_length": (1, 65536),
@@ -51,13 +51,13 @@ class Spectrogram:
                 continue
             kind = int if isinstance(getattr(cls, name), int) else int | float
             if not isinstance(value, kind) or isinstance(value, bool) or not low <= value <= high:
-                raise CheckpointError(f"The checkpoint's spectrogram_config has {name} {clean(value, 40)}.")
+                raise malformed(f"The checkpoint's spectrogram_config has {name} {clean(value, 40)}.")
             values[name] = value
         if values["hop_length"] > values["n_fft"] // 2:
-            raise CheckpointError("The checkpoint's spectrogram_config has a hop_length over half of n_fft.")
+            raise malformed("The checkpoint's spectrogram_config has a hop_length over half of n_fft.")
         made = cls(**values)
         if made.n_mels * made.bins > MOST_FILTER_WEIGHTS:
-            raise CheckpointError(
+            raise malformed(
                 f"The checkpoint's spectrogram_config has {made.n_mels} bands of {made.bins} bins; "
                 f"at most {MOST_FILTER_WEIGHTS} weights of filters are made."
             )

@@ -87,7 +87,10 @@ class Reader:
             if not block.shape[1]:
                 return
             if not np.isfinite(block).all():
-                raise UnfitError(f"{clean(str(self._path), 200)} has samples that are no finite numbers.")
+                raise UnfitError(
+                    f"{clean(str(self._path), 200)} has samples that are no finite numbers. "
+                    "Write it anew with an audio editor."
+                )
             if channels == 1:
                 yield block.mean(axis=0, keepdims=True)
             else:
@@ -95,7 +98,9 @@ class Reader:
 
     def _unreadable(self, error: Exception) -> DistillError:
         why = clean(str(error).rpartition(": ")[2] or type(error).__name__, 120).rstrip(".")
-        return DistillError(f"{clean(str(self._path), 200)} cannot be read as audio: {why}.")
+        return DistillError(
+            f"{clean(str(self._path), 200)} cannot be read as audio: {why}. Write it anew with an audio editor."
+        )
 
 
 def find(folder: Path) -> list[Path]:
@@ -117,7 +122,7 @@ def find(folder: Path) -> list[Path]:
         ]
     if not found:
         kinds = ", ".join(suffix[1:] for suffix in SUFFIXES)
-        raise DistillError(f"{shown} has no recordings: {kinds} are read, in subfolders too.")
+        raise DistillError(f"{shown} has no recordings: {kinds} are read, in subfolders too. Give another.")
     return found
 
 

@@ -56,7 +56,9 @@ def read(path: Path) -> Measurements:
     except DistillError:
         raise
     except Exception as error:  # whatever the library makes of bytes that anyone may have written
-        raise DistillError(f"--hrtf: {name} cannot be read as a SOFA file ({describe(error)}).") from error
+        raise DistillError(
+            f"--hrtf: {name} cannot be read as a SOFA file ({describe(error)}). Give another."
+        ) from error
 
 
 def _measurements(file: Any, name: str) -> Measurements:
@@ -138,4 +140,4 @@ def _right_ear_first(file: Any, name: str) -> bool:
 
 
 def _bad(name: str, what: str) -> DistillError:
-    return DistillError(f"--hrtf: {name} cannot be used: {what}.")
+    return DistillError(f"--hrtf: {name} cannot be used: {what}. Give another SOFA file.")

@@ -52,9 +52,13 @@ def check(tags: Mapping[str, str]) -> None:
         try:
             size += len(text.encode())
         except UnicodeEncodeError as error:
-            raise RequestError(f"--tag: the text of {name!r} is not UTF-8, as every text here must be.") from error
+            raise RequestError(
+                f"--tag: the text of {name!r} is not UTF-8, as every text here must be. Give it so."
+            ) from error
     if size > LONGEST:
-        raise RequestError(f"--tag: the tags have {size} bytes, which is more than the {LONGEST} there is room for.")
+        raise RequestError(
+            f"--tag: the tags have {size} bytes, which is more than the {LONGEST} there is room for. Shorten them."
+        )
 
 
 def read(path: Path) -> dict[str, str]:

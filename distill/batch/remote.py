@@ -65,7 +65,9 @@ class Remote(Store):
             raise
         except Exception as error:  # of whichever library serves this kind of URL
             said = clean(f"{type(error).__name__}: {error}", 200)
-            raise DistillError(f"{clean(self.where, 200)}: {said}.") from error
+            raise DistillError(
+                f"{clean(self.where, 200)}: {said}. Check the address and who may write there."
+            ) from error
 
     def prepare(self) -> None:
         probe = self._at(_draft())
@@ -76,7 +78,9 @@ class Remote(Store):
                 fs.pipe_file(probe, b"")
                 fs.rm_file(probe)
         except FileNotFoundError as error:
-            raise DistillError(f"{clean(self.where, 200)} cannot hold files: {clean(str(error), 200)}.") from error
+            raise DistillError(
+                f"{clean(self.where, 200)} cannot hold files: {clean(str(error), 200)}. Check the address."
+            ) from error
 
     @contextmanager
     def claimed(self) -> Iterator[None]:

@@ -49,7 +49,10 @@ def check(client: Any) -> None:
             raise DistillError(f"--scheduler: the worker at {clean(address)} cannot run distill ({said}). Install it.")
         if future.status == "finished" and future.result() != here:
             there = clean(future.result())
-            raise DistillError(f"--scheduler: the worker at {clean(address)} has distill {there}, this is {here}.")
+            raise DistillError(
+                f"--scheduler: the worker at {clean(address)} has distill {there}, this is {here}. "
+                "Install one version everywhere."
+            )
 
 
 class _Models(WorkerPlugin):

@@ -34,7 +34,7 @@ def parse(text: str, columns: Mapping[str, click.Option]) -> tuple[str, list[str
     if len(values) > MOST_VALUES:
         raise RequestError(f"--sweep: {name} has {len(values)} values; {MOST_VALUES} are allowed.")
     if len(set(values)) < len(values):
-        raise RequestError(f"--sweep: {name} has a value twice: {clean(said)}.")
+        raise RequestError(f"--sweep: {name} has a value twice: {clean(said)}. Give it once.")
     return name, values
 
 
@@ -57,7 +57,7 @@ def _values(name: str, part: str, option: click.Option) -> list[str]:
     except DecimalException:
         is_too_long = True
     if is_too_long:
-        raise RequestError(f"--sweep: {name}: {clean(part)!r} is more than {MOST_VALUES} values.")
+        raise RequestError(f"--sweep: {name}: {clean(part)!r} is more than {MOST_VALUES} values. Give a larger STEP.")
     count = int((high - low) / step) + 1
     return [f"{(low + step * number).normalize():f}" for number in range(count)]
 

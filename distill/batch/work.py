@@ -202,7 +202,10 @@ def _model(path: Path, sha256: str, loader: str, device: str) -> GenerativeModel
 
 def _check(path: Path, sha256: str) -> None:
     if sidecar.sha256(path) != sha256:
-        raise DistillError(f"{clean(str(path), 200)} is not the file that it was when the batch began.")
+        raise DistillError(
+            f"{clean(str(path), 200)} is not the file that it was when the batch began. "
+            "Put that back, or run the batch again."
+        )
 
 
 @lru_cache(maxsize=1)

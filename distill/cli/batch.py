@@ -35,7 +35,12 @@ if TYPE_CHECKING:
     from distill.cli.rows import Asker
 
 MOST_WORKERS = 256
-NOT_SWEPT = {"seed": " Give --seeds instead.", "count": " Give --seeds instead.", "device": "", "batch_size": ""}
+NOT_SWEPT = {
+    "seed": " Give --seeds instead.",
+    "count": " Give --seeds instead.",
+    "device": " Leave it out.",
+    "batch_size": " Leave it out.",
+}
 """What makes no other files, or is asked for otherwise; and how."""
 
 
@@ -149,7 +154,7 @@ def _make(
     if not where:
         raise RequestError("--output-dir: it is empty. Give a folder.")
     if where == "-":
-        raise RequestError("--output-dir -: a batch makes files in a folder, not on stdout.")
+        raise RequestError("--output-dir -: a batch makes files in a folder, not on stdout. Give one.")
     values = {**values, **options.strongest({name: values[name] for name in ("workers", "scheduler")})}
     if values["workers"] is not None and values["scheduler"] is not None:
         raise RequestError("--workers and --scheduler: give one of them. Dask has workers of its own.")
@@ -211,7 +216,7 @@ def _wanted(ctx: click.Context, asker: Asker, values: Mapping[str, Any]) -> list
             fail(line)
         raise problems.error()
     if not wanted:
-        raise RequestError(f"{problems.source} has no rows.")
+        raise RequestError(f"{problems.source} has no rows. Write one for each job.")
     return wanted
 
 
@@ -221,13 +226,13 @@ def _manifest(asker: Asker, source: str, problems: Problems) -> Iterator[Iterato
     repeatable = {name for name, one in asker.columns.items() if one.multiple}
     if source == manifest.STDIN:
         if sys.stdin is None:
-            raise RequestError("stdin is closed; there is no manifest to read.")
+            raise RequestError("stdin is closed; there is no manifest to read. Pipe one in, or name a file.")
         text = (line.decode("utf-8", "surrogateescape") for line in sys.stdin.buffer)
         yield manifest.read(text, "", asker.columns, repeatable, problems)
         return
     path = Path(paths.expand(source))
     if path.is_dir():
-        raise RequestError(f"{clean(source, 200)} is a folder, not a manifest.")
+        raise RequestError(f"{clean(source, 200)} is a folder, not a manifest. Give a CSV or JSON Lines file.")
     if not path.exists():
         raise RequestError(f"There is no manifest {clean(source, 200)}. For files of a MODEL, add --sweep or --seeds.")
     if path.suffix == SUFFIX:
@@ -242,14 +247,14 @@ def _rows(
 ) -> Iterator[Iterator[Row]]:
     """The rows of a sweep."""
     if source == manifest.STDIN:
-        raise RequestError("--sweep and --seeds: the argument is a MODEL then, not a manifest.")
+        raise RequestError("--sweep and --seeds: the argument is a MODEL then, not a manifest. Give one.")
     model = options.Model().convert(source, None, ctx)
     keys = {name: one for name, one in asker.columns.items() if isinstance(one, click.Option)}
     sweeps: dict[str, list[str]] = {}
     for text in values["sweep"]:
         name, swept = sweep.parse(text, keys)
         if name in sweeps:
-            raise RequestError(f"--sweep: {name} is given twice.")
+            raise RequestError(f"--sweep: {name} is given twice. Give all values in one.")
         if name in NOT_SWEPT:
             raise RequestError(f"--sweep: {name} is no setting to sweep.{NOT_SWEPT[name]}")
         converted = []
@@ -259,7 +264,7 @@ def _rows(
             except click.UsageError as error:
                 problems.add(1 + len(sweeps), name, error.message)
         if len(set(converted)) < len(converted):
-            raise RequestError(f"--sweep: {name} has a value twice.")
+            raise RequestError(f"--sweep: {name} has a value twice. Give it once.")
         sweeps[name] = swept
     seeds = None
     if values["seeds"] is not None:

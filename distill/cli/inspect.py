@@ -67,7 +67,9 @@ def inspect(plugins: Plugins, /, file: Path, json: bool) -> None:
     if refusal is not None:
         raise refusal
     if contents.problems:
-        raise CheckpointError(f"{clean(str(file), 200)} cannot be used: {contents.problems[0]}.")
+        raise CheckpointError(
+            f"{clean(str(file), 200)} cannot be used: {contents.problems[0]}. Copy or download it again."
+        )
 
 
 def _described(file: Path, contents: Contents, claims: list[dict[str, str]]) -> dict[str, Any]:

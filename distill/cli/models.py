@@ -208,7 +208,10 @@ def _verify(ctx: click.Context, /, models: tuple[Path, ...], json: bool, quiet: 
             click.echo(outputs.to_json(results), nl=False)
     broken = [one for one in results if one["problem"]]
     if broken:
-        raise DistillError(f"{len(broken)} of {len(results)} models {'is' if len(broken) == 1 else 'are'} not sound.")
+        raise DistillError(
+            f"{len(broken)} of {len(results)} models {'is' if len(broken) == 1 else 'are'} not sound. "
+            "Copy or download them again."
+        )
 
 
 def _problem(plugins: Plugins, path: Path) -> str:

@@ -146,7 +146,7 @@ def _mode(values: Mapping[str, Any]) -> tuple[str | None, bool]:
 def check_stdout(values: Mapping[str, Any], to_terminal: bool) -> None:
     """Raise `RequestError` where one file to stdout is not what the other options ask for."""
     if values["count"] > 1:
-        raise RequestError(f"--output-dir -: stdout takes one file, not --count {values['count']}.")
+        raise RequestError(f"--output-dir -: stdout takes one file, not --count {values['count']}. Leave --count out.")
     if values["format"] not in ("wav", "flac"):
         raise RequestError(f"--output-dir -: stdout takes wav or flac, not {values['format']}.")
     for name in ("json", "plot"):

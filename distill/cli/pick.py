@@ -64,10 +64,10 @@ def pick(
     """
     if against is not None and by != "novelty":
         if options.is_given("against"):
-            raise RequestError(f"--against: that is for --by novelty, not for --by {by}.")
+            raise RequestError(f"--against: that is for --by novelty, not for --by {by}. Leave it out.")
         against = None
     if str(output_dir) == STDOUT:
-        raise RequestError("--output-dir -: files are copied to a folder, not to stdout.")
+        raise RequestError("--output-dir -: files are copied to a folder, not to stdout. Give a folder.")
     from distill import copying
     from distill.record import read_folder
 
@@ -92,7 +92,9 @@ def pick(
         if json:
             click.echo(outputs.to_json(told), nl=False)
     if problems:
-        raise DistillError(f"{len(problems)} {'file' if len(problems) == 1 else 'files'} could not be read.")
+        raise DistillError(
+            f"{len(problems)} {'file' if len(problems) == 1 else 'files'} could not be read. Make or copy them again."
+        )
 
 
 def _chosen(
@@ -124,7 +126,10 @@ def _criterion(files: Mapping[Path, Record], by: str, against: Path | None, quie
     found = _measured(recordings.find(against), statistics.log_mel_statistics, "recording", quiet, [])
     known = {path: points for path, points in found.items() if points is not None}
     if not known:
-        raise DistillError(f"{clean(str(against), 200)} has no recording that can be read and is not silent.")
+        raise DistillError(
+            f"{clean(str(against), 200)} has no recording that can be read and is not silent. "
+            "Give the folder that the model learnt from."
+        )
     names, points = list(known), list(known.values())
     return statistics.log_mel_statistics, partial(criteria.by_distance, recordings=names, known=points)
 

@@ -65,7 +65,7 @@ def _replay_to(
     from distill.record import read
 
     if str(output_dir) == STDOUT:
-        raise RequestError("--output-dir -: files are made again in a folder, not on stdout.")
+        raise RequestError("--output-dir -: files are made again in a folder, not on stdout. Give a folder.")
     told = []
     try:
         for file in files:

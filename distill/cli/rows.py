@@ -227,7 +227,10 @@ class Asker:
         found: dict[str, object] = {}
         for name in naming.fields_of(values["name"]):
             if name == "rate" and job.output.sample_rate is None:
-                raise RequestError("--name: {rate} is not known before the model is loaded, without --sample-rate.")
+                raise RequestError(
+                    "--name: {rate} is not known before the model is loaded, without --sample-rate. "
+                    "Give that, or another pattern."
+                )
             if name == "model":
                 found[name] = job.claim.header.name
             elif name == "loader":

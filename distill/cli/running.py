@@ -35,7 +35,7 @@ def run(job: Job, results: TextIO | None, *, json: bool = False, stats: bool = F
             finished.append(made)
             if sound_only:
                 if results is None:
-                    raise DistillError("--output-dir -: stdout is closed.")
+                    raise DistillError("--output-dir -: stdout is closed. Give a folder.")
                 with Path(made.file).open("rb") as file:
                     shutil.copyfileobj(file, results.buffer)
                     results.buffer.flush()

@@ -51,20 +51,20 @@ def look(audio: Path) -> Seen:
     """What there is to see of the file. Raises `DistillError`, with its name, where it cannot be read to its end."""
     try:
         if audio.suffix.lower().removeprefix(".") not in FORMATS:
-            raise DistillError(f"{clean(audio.name)} is no audio file that distill makes.")
+            raise DistillError(f"{clean(audio.name)} is no audio file that distill makes. Give one it made.")
         with audio.open("rb") as raw, soundfile.SoundFile(raw) as file:
             sample_rate, channels, samples = file.samplerate, file.channels, file.frames
         if not (samples and channels <= 2 and 8000 <= sample_rate <= 192000):
             raise DistillError(
                 f"{clean(audio.name)} has {samples} samples in {channels} channels at {sample_rate} Hz: "
-                "none that distill makes."
+                "none that distill makes. Give one it made."
             )
         with np.errstate(all="ignore"):  # what is no number is told below
             seen = pictures.overview(audio, COLUMNS, BANDS)
     except (soundfile.LibsndfileError, OSError) as error:
         raise DistillError(f"{clean(audio.name)} cannot be read: {clean(str(error), 120).rstrip('.')}.") from error
     if not (np.isfinite(seen.lowest).all() and np.isfinite(seen.highest).all()):
-        raise DistillError(f"{clean(audio.name)} is cut short, or holds what is no number.")
+        raise DistillError(f"{clean(audio.name)} is cut short, or holds what is no number. Make it again.")
     return Seen(seen.duration, sample_rate, channels, _picture(seen))
 
 

@@ -71,7 +71,7 @@ def refuse_foreign(path: Path, contents: Mapping[str, Any]) -> None:
     if _is_foreign(contents):
         raise CheckpointError(
             f"{clean(str(path), 200)} holds objects of the program that made it, which would be lost if it were "
-            "written anew."
+            "written anew. Give another model."
         )
 
 
@@ -132,4 +132,6 @@ def _room(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         why = error.strerror or "the disk may be full"
-        raise DistillError(f"{clean(str(path), 200)} could not be written: {why}.") from error
+        raise DistillError(
+            f"{clean(str(path), 200)} could not be written: {why}. Make room, or choose another folder."
+        ) from error

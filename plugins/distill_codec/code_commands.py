@@ -123,7 +123,7 @@ def decode(plugins: Plugins, /, model: Path, codes: Path, output: Path, overwrit
     if found.model_id and (other := _model_id(claim)) and other != found.model_id:
         raise RequestError(
             f"{clean(str(codes), 200)} has codes of another model ({clean(found.model_id, 40)}); they mean nothing to "
-            f"{claim.header.name}."
+            f"{claim.header.name}. Give the model that they are of."
         )
     tokenizer = _tokenizer(claim, device)
     if not _holds(output, tokenizer.sample_rate):
@@ -131,7 +131,7 @@ def decode(plugins: Plugins, /, model: Path, codes: Path, output: Path, overwrit
     if found.sample_rate != tokenizer.sample_rate:
         raise RequestError(
             f"{clean(str(codes), 200)} has codes of sound at {found.sample_rate} Hz; {claim.header.name} has "
-            f"{tokenizer.sample_rate} Hz."
+            f"{tokenizer.sample_rate} Hz. Give the model that encoded them."
         )
     with _Bar(found.samples / found.sample_rate, found.sample_rate, quiet) as bar:
         sound = bar.count(tokenizer.decode([found.codes], found.samples))
@@ -140,7 +140,7 @@ def decode(plugins: Plugins, /, model: Path, codes: Path, output: Path, overwrit
 
 
 def _empty(recording: Path) -> DistillError:
-    return DistillError(f"{clean(str(recording), 200)} has no samples.")
+    return DistillError(f"{clean(str(recording), 200)} has no samples. Give one that has.")
 
 
 def _claim(plugins: Plugins, model: Path, loader: str | None) -> Claim:

@@ -129,11 +129,11 @@ class CodecModel(GenerativeModel):
         if path is None:
             return nothing
         if fingerprint is not None and prompts.fingerprint(path) != fingerprint:
-            raise RequestError(f"--prompt: {clean(path, 200)} is not the recording it was.")
+            raise RequestError(f"--prompt: {clean(path, 200)} is not the recording it was. Put that back.")
         with Reader(Path(path)) as reader:
             codes = list(self._tokenizer.encode(reader.blocks(self.sample_rate, self.channels)))
         if not codes:
-            raise RequestError(f"--prompt: {clean(path, 200)} is empty.")
+            raise RequestError(f"--prompt: {clean(path, 200)} is empty. Give one with sound.")
         return np.concatenate(codes)
 
 

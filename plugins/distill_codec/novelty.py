@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from distill.errors import CheckpointError
+from distill.checkpoint import malformed
 
 ORDERS = (2, 4, 8, 16)
 """Lengths of the n-grams, in frames."""
@@ -69,7 +69,7 @@ class NoveltyIndex:
         for name in ("whole", "coarse"):
             one = config.get(name)
             if not isinstance(one, Mapping):
-                raise CheckpointError("The checkpoint's novelty index is damaged.")
+                raise malformed("The checkpoint's novelty index is damaged.")
             found.append({order: np.sort(_read(one.get(str(order)))) for order in ORDERS})
         return cls(*found)
 
@@ -80,7 +80,7 @@ def _read(tensor: object) -> Hashes:
         not isinstance(tensor, torch.Tensor) or tensor.dtype != torch.int32 or tensor.dim() != 1
         or not tensor.is_contiguous() or len(tensor) > MOST_FRAMES
     ):  # fmt: skip
-        raise CheckpointError("The checkpoint's novelty index is damaged.")
+        raise malformed("The checkpoint's novelty index is damaged.")
     hashes: Hashes = tensor.numpy().view(np.uint32)
     return hashes
 

@@ -19,9 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distill.checkpoint import load_weights
+from distill.checkpoint import load_weights, malformed
 from distill.devices import require_memory
-from distill.errors import CheckpointError
 from distill_codec.prior_shape import PriorShape
 
 EXPANSION = 4
@@ -141,7 +140,7 @@ class Prior(nn.Module):
             network = cls(shape, codebooks, dropout)
         load_weights(network, tensors, "prior")
         if not ((network.certainty > 0) & (network.certainty <= 1)).all():
-            raise CheckpointError("The checkpoint's prior has a certainty that is not over 0 and up to 1.")
+            raise malformed("The checkpoint's prior has a certainty that is not over 0 and up to 1.")
         return network
 
     def forward(self, before: Tensor, now: Tensor, starts: Tensor, segments: Tensor, variation: Tensor) -> list[Tensor]:

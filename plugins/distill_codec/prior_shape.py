@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from distill.checkpoint import whole_number
-from distill.errors import CheckpointError
+from distill.checkpoint import malformed, whole_number
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class PriorShape:
         """The shape in a checkpoint's dictionary. Raises `CheckpointError` naming a setting that is missing or odd."""
         shape = cls(**{field.name: whole_number(config, field.name, _MOST[field.name]) for field in fields(cls)})
         if shape.width % shape.heads:
-            raise CheckpointError(
+            raise malformed(
                 f"The checkpoint's prior has {shape.heads} heads, which do not divide its width {shape.width}."
             )
         return shape

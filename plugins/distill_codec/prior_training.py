@@ -23,7 +23,7 @@ from torch.optim import AdamW
 from distill import Passage, PriorLearner
 from distill.checkpoint import whole_number
 from distill.concurrency import in_order
-from distill.errors import CheckpointError, DistillError, NotFiniteError
+from distill.errors import DistillError, NotFiniteError
 from distill.seeding import stream
 from distill_codec import checkpoints
 from distill_codec.interruption import Interruption
@@ -68,11 +68,11 @@ class PriorSettings:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> PriorSettings:
-        """The settings in a training's file. Raises `CheckpointError` where they are none, `TypeError` among others."""
+        """The settings in a training's file. Raises an error of several kinds where they are none."""
         whole_number(config, "seed", 2**64, 0)
         whole_number(config, "split_seed", 2**64, 0)
         if not 0 <= config["hold_out"] <= 0.5:
-            raise CheckpointError("The training's settings are out of range.")
+            raise ValueError("the settings are out of range")
         return cls(**config)
 
 

@@ -18,4 +18,6 @@ def fingerprint(path: str) -> str:
         with Path(path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise RequestError(f"--prompt: {clean(path, 200)} cannot be read: {error.strerror}.") from error
+        raise RequestError(
+            f"--prompt: {clean(path, 200)} cannot be read: {error.strerror}. Give a recording."
+        ) from error

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from distill.checkpoint import whole_number
-from distill.errors import CheckpointError
+from distill.checkpoint import malformed, whole_number
 
 
 @dataclass(frozen=True)
@@ -48,13 +47,13 @@ class Shape:
                 values[field.name] = whole_number(config, field.name, high, low)
         shape = cls(**values)
         if shape.n_fft % 2 or shape.hop_length > shape.n_fft // 2 or shape.mel_hop_length > shape.mel_n_fft // 2:
-            raise CheckpointError("The checkpoint's codec has a hop_length over half of its n_fft, or an odd n_fft.")
+            raise malformed("The checkpoint's codec has a hop_length over half of its n_fft, or an odd n_fft.")
         if (shape.n_fft - shape.hop_length) % 2 or (shape.mel_n_fft - shape.mel_hop_length) % 2:
-            raise CheckpointError("The checkpoint's codec has a hop_length that does not centre in its n_fft.")
+            raise malformed("The checkpoint's codec has a hop_length that does not centre in its n_fft.")
         if shape.hop_length != shape.mel_hop_length:
-            raise CheckpointError("The checkpoint's codec has a hop_length that is not its mel_hop_length.")
+            raise malformed("The checkpoint's codec has a hop_length that is not its mel_hop_length.")
         if shape.kernel % 2 == 0:
-            raise CheckpointError(f"The checkpoint's kernel is {shape.kernel}; an odd number is needed.")
+            raise malformed(f"The checkpoint's kernel is {shape.kernel}; an odd number is needed.")
         return shape
 
     def config(self) -> dict[str, Any]:
@@ -104,6 +103,6 @@ _RANGES = {
 def _pair(config: Mapping[str, Any], name: str, low: int, high: int) -> tuple[int, int]:
     value = config.get(name)
     if not isinstance(value, list | tuple) or len(value) != 2:
-        raise CheckpointError(f"The checkpoint's {name} are {type(value).__name__}; two whole numbers are needed.")
+        raise malformed(f"The checkpoint's {name} are {type(value).__name__}; two whole numbers are needed.")
     first, second = (whole_number({name: one}, name, high, low) for one in value)
     return first, second

@@ -62,7 +62,10 @@ class CodecTokenizer(Tokenizer):
             left -= taken.shape[1]
             yield taken
         if left > 0:
-            raise RequestError(f"The codes are {left / self.sample_rate:.2f} s short of the {samples} samples wanted.")
+            raise RequestError(
+                f"The codes are {left / self.sample_rate:.2f} s short of the {samples} samples wanted. "
+                "Give all of them."
+            )
 
 
 def _inner(steps: torch.Tensor, before: int, after: int) -> torch.Tensor:

@@ -89,4 +89,6 @@ def refuse_with_resume(kept: Collection[str]) -> None:
     """Refuse those options that a training keeps from its beginning, by parameter name."""
     for parameter in click.get_current_context().command.params:
         if parameter.name in kept and options.is_given(str(parameter.name)):
-            raise RequestError(f"{parameter.opts[0]}: a training that is resumed keeps what it began with.")
+            raise RequestError(
+                f"{parameter.opts[0]}: a training that is resumed keeps what it began with. Leave it out."
+            )

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from distill.checkpoint import whole_number
-from distill.errors import CheckpointError
 from distill_codec.shape import Shape
 
 SECONDS_PER_MINUTE = 60
@@ -38,11 +37,11 @@ class TrainingSettings:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> TrainingSettings:
-        """The settings in a training's file. Raises `CheckpointError` where they are none, `TypeError` among others."""
+        """The settings in a training's file. Raises an error of several kinds where they are none."""
         whole_number(config, "batch_size", 2**16)
         whole_number(config, "crop_frames", 2**16)
         if not 0 <= config["hold_out"] <= 0.5 or not 0 < config["learning_rate"] < 1:
-            raise CheckpointError("The training's settings are out of range.")
+            raise ValueError("the settings are out of range")
         return cls(**config)
 
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distill.audio.mel import Spectrogram
-from distill.errors import CheckpointError
+from distill.checkpoint import malformed
 
 CHANNELS = (1, 32, 64, 128, 256)
 STRIDE = 2 ** (len(CHANNELS) - 1)
@@ -29,10 +29,10 @@ class Picture:
         """The picture for the `chunk_duration_s` of a training configuration (one second where it has none)."""
         seconds = config.get("chunk_duration_s", 1.0)
         if not isinstance(seconds, int | float) or not 0.05 <= seconds <= 600:
-            raise CheckpointError(f"The checkpoint's chunk_duration_s is {seconds!r}; 0.05 to 600 is needed.")
+            raise malformed(f"The checkpoint's chunk_duration_s is {seconds!r}; 0.05 to 600 is needed.")
         frames = spectrogram.frames(int(seconds * spectrogram.sample_rate))
         if spectrogram.n_mels * frames > MOST_PIXELS:
-            raise CheckpointError(
+            raise malformed(
                 f"The checkpoint's chunks are {spectrogram.n_mels} bands of {frames} frames; "
                 f"at most {MOST_PIXELS} values are decoded at a time."
             )

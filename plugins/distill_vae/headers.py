@@ -25,6 +25,7 @@ def version_1(path: Path) -> CheckpointHeader:
         raise CheckpointError(f"{clean(str(path), 200)} is no .distill checkpoint. Give one of version 1.")
     if not is_version_1(header):
         raise RequestError(
-            f"{header.name} is of another kind ({header}): only version 1 models have sliders and can be blended."
+            f"{header.name} is of another kind ({header}): only version 1 models have sliders and can be blended. "
+            "Give one."
         )
     return header

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill import CheckpointHeader
-from distill.checkpoint import load_contents, whole_number
-from distill.errors import CheckpointError
+from distill.checkpoint import load_contents, malformed, whole_number
 from distill.text import clean
 from distill_vae.labels import POSITION
 
@@ -104,7 +103,7 @@ def _finite(analysis: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> N
         and np.isfinite(array).all()
     ):
         wanted = str(list(shape)).replace("-1", "n")
-        raise CheckpointError(f"The checkpoint's latent_analysis has no finite {name} of shape {wanted}.")
+        raise malformed(f"The checkpoint's latent_analysis has no finite {name} of shape {wanted}.")
     return np.asarray(array, dtype=np.float64)
 
 

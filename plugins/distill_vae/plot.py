@@ -52,7 +52,7 @@ def check(path: Path) -> None:
     if path.suffix.lower().removeprefix(".") not in FORMATS:
         raise RequestError(f"--plot: {path.name} must end in .{', .'.join(FORMATS)}, for a picture of that kind.")
     if not path.parent.is_dir():
-        raise DistillError(f"--plot: there is no folder {path.parent}.")
+        raise DistillError(f"--plot: there is no folder {path.parent}. Make it first.")
     if path.exists():
         raise DistillError(f"--plot: {path} is there already. Give another name.")
     pictures.check()

@@ -104,7 +104,7 @@ def _save(
     header = version_1(model)
     labels, kept = Labels.of(header), Presets.of(header)
     if not labels:
-        raise RequestError(f"{header.name} has no sliders: there is nothing to keep.")
+        raise RequestError(f"{header.name} has no sliders: there is nothing to keep. Give a model that has.")
     if preset is not None and made:
         raise RequestError("--preset and --from: each is a start. Leave one of the two out.")
     if not (slider or made) and preset is None:
@@ -163,14 +163,18 @@ def _heard(made: Path, header: CheckpointHeader) -> Preset:
         more = [name for name, usual in (("evolution", EVOLUTION), ("blend", [])) if options[name] != usual]
     except (DistillError, ValueError, KeyError):
         if not beside.exists():
-            raise DistillError(f"{shown} is not there: it says how {clean(made.name)} was made.") from None
+            raise DistillError(
+                f"{shown} is not there: it says how {clean(made.name)} was made. Give a file that has it."
+            ) from None
         raise DistillError(
             f"{shown} does not say where sliders stood. Give a file that distill made with them."
         ) from None
     if not _is_of(made_by, header):
-        raise DistillError(f"{clean(made.name)} was made by another model than {header.name}.")
+        raise DistillError(f"{clean(made.name)} was made by another model than {header.name}. Give that model.")
     if preset is None:
-        raise DistillError(f"{clean(made.name)} was made with random latents: no slider stood anywhere.")
+        raise DistillError(
+            f"{clean(made.name)} was made with random latents: no slider stood anywhere. Give one made with sliders."
+        )
     if more:
         listed = " and ".join(f"--{name}" for name in more)
         warnings.warn(f"--from: a preset keeps sliders and seed. Its sound needs {listed} too.", DistillWarning, 2)

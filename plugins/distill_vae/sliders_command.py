@@ -45,7 +45,10 @@ def sliders(model: Path, json: bool, plot: Path | None) -> None:
 
     found = Sliders.load(header)
     if found is None or not len(found):
-        raise DistillError(f"{header.name} has no sliders: no latent analysis was saved with it, or it found none.")
+        raise DistillError(
+            f"{header.name} has no sliders: no latent analysis was saved with it, or it found none. "
+            "It generates without them."
+        )
     if plot is not None:
         from distill_vae.networks import Vae
 

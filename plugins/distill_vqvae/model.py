@@ -105,7 +105,7 @@ class VqvaeModel(GenerativeModel):
         if frames > longest:
             longest_ms = longest * self.spectrogram.hop_length / self.sample_rate * 1000
             raise RequestError(
-                f"--overlap: {overlap_ms:g} ms is over half a chunk of this model ({longest_ms:.0f} ms)."
+                f"--overlap: {overlap_ms:g} ms is over half a chunk of this model ({longest_ms:.0f} ms). Give less."
             )
         return frames
 

@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from distill.checkpoint import load_weights, whole_number
-from distill.errors import CheckpointError
+from distill.checkpoint import load_weights, malformed, whole_number
 from distill_mel2d.networks import CHANNELS, Picture, decoder_deconvs, encoder_convs
 
 
@@ -66,7 +65,7 @@ class Vqvae(nn.Module):
             name = f"quantizer.rvq.layers.{level}._codebook.embed"
             embed = tensors.get(name)
             if not isinstance(embed, Tensor) or embed.shape != (1, size, dim):
-                raise CheckpointError(f"The checkpoint's VQ-VAE has no tensor {name} of shape {[1, size, dim]}.")
+                raise malformed(f"The checkpoint's VQ-VAE has no tensor {name} of shape {[1, size, dim]}.")
             embeds.append(embed)
         weights = {name: t for name, t in tensors.items() if not name.startswith("quantizer.")}
         load_weights(network, weights | {"codebooks": torch.cat(embeds)}, "VQ-VAE")

@@ -9,8 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distill.checkpoint import load_weights, whole_number
-from distill.errors import CheckpointError
+from distill.checkpoint import load_weights, malformed, whole_number
 
 
 class Past(NamedTuple):
@@ -232,12 +231,12 @@ def load_network(
     length = whole_number(config, "seq_len")
     found = whole_number(config, "num_quantizers", 64)
     if length != positions * quantizers or found != quantizers:
-        raise CheckpointError(
+        raise malformed(
             f"The checkpoint's prior is for {found} levels in {length} codes; "
             f"its VQ-VAE has {quantizers} levels at each of {positions} positions."
         )
     if width % heads:
-        raise CheckpointError(f"The checkpoint's prior has {heads} heads, which do not divide its width {width}.")
+        raise malformed(f"The checkpoint's prior has {heads} heads, which do not divide its width {width}.")
     with torch.device("meta"):
         network = PriorNetwork(
             vocabulary=vocabulary,

@@ -57,7 +57,7 @@ class VqvaeTokenizer(Tokenizer):
             yield block
             if left <= 0:
                 return
-        raise RequestError(f"The codes are too few for the {samples} samples wanted.")
+        raise RequestError(f"The codes are too few for the {samples} samples wanted. Give all of them.")
 
     def _powers(self, codes: Iterable[NDArray[np.int64]]) -> Iterator[Tensor]:
         """The mel power spectrum `[n_mels, frames]` of each chunk."""
