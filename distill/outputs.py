@@ -129,13 +129,17 @@ def _place_all(drafts: Mapping[Path, Path]) -> bool:
             if not place(draft, path):  # another process took it in between
                 break
             placed.append(path)
-    except BaseException:  # Ctrl+C too: no audio may stay without its sidecar
-        _remove(placed)
+    except BaseException:  # Ctrl+C too, which may come before Python knows that a name was given
+        _remove(path for path, draft in drafts.items() if path in placed or _is_one_file(path, draft))
         raise
     if len(placed) == len(drafts):
         return True
     _remove(placed)
     return False
+
+
+def _is_one_file(path: Path, draft: Path) -> bool:
+    return path.exists() and path.samefile(draft)
 
 
 def _replace_all(drafts: Mapping[Path, Path], sidecar: Path, described: Path) -> None:
@@ -157,14 +161,16 @@ def _replace_all(drafts: Mapping[Path, Path], sidecar: Path, described: Path) ->
             for path, kept in aside.items():
                 if path.is_file():
                     path.rename(kept)
-            ready[first].replace(first)
-        except BaseException:  # Ctrl+C too: the old file is still there, and its sidecar is the user's
-            for path, kept in aside.items():
-                if kept.exists():
-                    kept.rename(path)
+            for path, one in ready.items():
+                one.replace(path)
+        except BaseException:  # Ctrl+C too
+            if ready[first].exists():  # the old file is still there, and its sidecar is the user's
+                left = {path: kept for path, kept in aside.items() if kept.exists()}
+            else:  # the new file is, and needs what is of it
+                left = {path: one for path, one in ready.items() if one.exists()}
+            for path, one in left.items():
+                one.replace(path)
             raise
-        for path in (*list(drafts)[1:], sidecar):
-            ready[path].replace(path)
 
 
 def _refuse_folders(paths: Iterable[Path]) -> None:

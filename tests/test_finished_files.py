@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ import numpy as np
 import pytest
 import soundfile
 from program import Cli
+from sidecars import sidecar_of
 
+from distill import outputs
 from distill.audio.formats import FORMATS
 from distill.audio.space import MODES
 
@@ -281,6 +284,47 @@ def test_an_overwriting_that_is_interrupted_leaves_what_was_there(
     monkeypatch.setattr(Path, "replace", interrupted)
     assert cli("generate", vae_file, "-d", 0.2, "-s", 7, "--plot", "--overwrite").code == 130
     assert {path.name: path.read_bytes() for path in Path().iterdir()} == before
+
+
+@pytest.mark.parametrize("placed", [1, 2, 3])
+def test_interrupted_as_a_name_has_just_been_given_it_leaves_nothing(
+    cli: Cli, vae_file: Path, monkeypatch: pytest.MonkeyPatch, placed: int
+) -> None:
+    """Between what the system has done and what Python knows of it."""
+    place, calls = outputs.place, count(1)
+
+    def interrupted(draft: Path, path: Path) -> bool:
+        place(draft, path)
+        if next(calls) == placed:
+            raise KeyboardInterrupt
+        return True
+
+    monkeypatch.setattr(outputs, "place", interrupted)
+    assert cli("generate", vae_file, "-d", 0.1, "-s", 7, "--plot").code == 130
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize("replaced", [1, 2, 3])
+def test_an_overwriting_that_is_interrupted_later_is_completed(
+    cli: Cli, vae_file: Path, monkeypatch: pytest.MonkeyPatch, replaced: int
+) -> None:
+    """The new file is there by then, and must have the sidecar and the picture that are of it."""
+    again = "generate", vae_file, "-d", 0.2, "-s", 7, "--plot", "--overwrite"
+    cli(*again)
+    wanted = {path.name: path.read_bytes() for path in Path().iterdir() if path.suffix != ".json"}
+    cli("generate", vae_file, "-d", 0.1, "-s", 7, "--plot", "--overwrite")
+    replace, calls = Path.replace, count(1)
+
+    def interrupted(self: Path, target: Path) -> Path:
+        made = replace(self, target)
+        if next(calls) == replaced:
+            raise KeyboardInterrupt
+        return made
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    assert cli(*again).code == 130
+    assert {path.name: path.read_bytes() for path in Path().iterdir() if path.suffix != ".json"} == wanted
+    assert sidecar_of(Path("fog-7.wav"))["duration"] == 0.2
 
 
 def test_an_empty_title_is_none_in_the_tags_and_no_trouble_to_the_picture(cli: Cli, vae_file: Path) -> None:

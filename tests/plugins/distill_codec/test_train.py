@@ -598,7 +598,7 @@ def test_processes_that_are_not_joined_are_refused(pair: Pair) -> None:
     """As where there is no GPU and nobody has said to use the CPU: each would train a model of its own."""
     if torch.cuda.is_available():
         pytest.skip("with a GPU they are joined")
-    for done in pair("--epochs", 2):
-        assert done.code == 1
-        assert "2 processes were started, and accelerate joins 1 of them" in done.err
+    first, other = pair("--epochs", 2)
+    assert (first.code, other.code) == (1, 1)
+    assert "2 processes were started, and accelerate joins 1 of them" in first.err  # the other may only see it gone
     assert files(pair.folder) == set()
