@@ -150,7 +150,7 @@ def test_without_normalizing_samples_are_the_models_own_and_clipping_is_told(cli
         (["-f", "wav", "--quality", "3"],
          "--quality: wav loses nothing. Leave the option out, or use --format ogg or opus or mp3."),
         (["--compression", "3"], "--compression: wav has none. Leave the option out, or use --format flac."),
-        (["-o", "-", "-n", "2"], "--output-dir -: stdout takes one file, not --count 2."),
+        (["-o", "-", "-n", "2"], "--output-dir -: stdout takes one file, not --count 2. Leave --count out."),
         (["-o", "-", "-f", "mp3"], "--output-dir -: stdout takes wav or flac, not mp3."),
         (["-o", "-", "--json"], "--output-dir -: stdout takes the sound alone. Leave --json out."),
         (["-o", "-", "--plot"], "--output-dir -: stdout takes the sound alone. Leave --plot out."),
@@ -340,7 +340,7 @@ def test_a_folder_named_with_a_hyphen_is_a_folder(cli: Cli, vae_file: Path) -> N
 def test_sound_to_a_closed_stdout_is_a_failure(vae_file: Path, tmp_path: Path) -> None:
     command = f"{sys.executable} -m distill generate {vae_file} -d 0.1 -o - >&-"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (1, "Error: --output-dir -: stdout is closed.\n")
+    assert (done.returncode, done.stderr) == (1, "Error: --output-dir -: stdout is closed. Give a folder.\n")
 
 
 def test_a_batch_in_a_lossy_format_has_one_gain_too(cli: Cli, vqvae_file: Path) -> None:

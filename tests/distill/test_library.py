@@ -156,7 +156,7 @@ def test_the_users_own_folder_is_the_default(monkeypatch: pytest.MonkeyPatch, tm
         ("nowhere/at/all", r"does not exist\. Give the path of a checkpoint"),
         ("", r"is a folder"),
         ("m\x00.distill", "does not exist"),
-        ("x" * 5000, r"cannot be looked up: File name too long\.$"),
+        ("x" * 5000, r"cannot be looked up: File name too long\. Give another path\.$"),
         ("/dev/null", "/dev/null is neither a file nor a folder"),
         ("~nobody-of-this-name/m", "there is no such user"),
     ],
@@ -190,7 +190,10 @@ def test_a_link_that_leads_nowhere_says_where_it_leads(tmp_path: Path) -> None:
     (tmp_path / "gone.distill").symlink_to("nothing")
     (tmp_path / "loop.distill").symlink_to("loop.distill")
     for name, target in {"gone": "nothing", "loop": "loop.distill"}.items():
-        with pytest.raises(DistillError, match=rf"{name}\.distill is a link to {target}, which leads to no file\.$"):
+        with pytest.raises(
+            DistillError,
+            match=rf"{name}\.distill is a link to {target}, which leads to no file\. Mend or remove the link\.$",
+        ):
             found(str(tmp_path / f"{name}.distill"))
 
 

@@ -411,14 +411,16 @@ def test_a_file_that_cannot_be_used_is_one_line_before_any_sound(
     BAD[message].write(path)
     with pytest.raises(DistillError) as caught:
         spatialise(never(), 48000, Space("binaural", hrtf=path))
-    assert str(caught.value) == f"--hrtf: head.sofa {message}"
+    assert str(caught.value) == f"--hrtf: head.sofa {message} Give another SOFA file."
     assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("contents", [b"", b"not SOFA at all", b"\x89HDF\r\n\x1a\n" + bytes(200)], ids=len)
 def test_a_file_that_is_no_sofa_file_is_named(path: Path, contents: bytes, capfd: pytest.CaptureFixture[str]) -> None:
     path.write_bytes(contents)
-    with pytest.raises(DistillError, match=r"^--hrtf: head\.sofa cannot be read as a SOFA file \(.*\)\.$") as caught:
+    with pytest.raises(
+        DistillError, match=r"^--hrtf: head\.sofa cannot be read as a SOFA file \(.*\)\. Give another\.$"
+    ) as caught:
         hrtf.load(path)
     assert "\n" not in str(caught.value)
     assert capfd.readouterr().out == ""

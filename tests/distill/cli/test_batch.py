@@ -144,7 +144,9 @@ def test_names_may_hold_settings_and_the_row(cli: Cli, vqvae_file: Path) -> None
     ]
     assert files(cli("batch", write(rows), "-o", "out")) == ["001-5-1-none.wav"]
     refused = cli("batch", write([rows[0] | {"name": "{rate}"}]), "-o", "out")
-    assert refused.errors[0].endswith("--name: {rate} is not known before the model is loaded, without --sample-rate.")
+    assert refused.errors[0].endswith(
+        "--name: {rate} is not known before the model is loaded, without --sample-rate. Give that, or another pattern."
+    )
     assert cli("generate", vqvae_file, "--name", "{row}").code == 2
 
 
@@ -408,8 +410,9 @@ def test_a_file_that_fails_is_reported_and_the_rest_goes_on(cli: Cli, vqvae_file
     assert result.code == 1
     assert files(result) == ["first.wav", "last.wav", "third.wav"]
     assert sorted(result.errors[:2]) == [
-        "Error: Row 2, refused.wav: --overlap: 400 ms is over half a chunk of this model (245 ms).",
-        "Error: Row 4, damaged.wav: pebbles gives logits that are not finite: its weights are damaged.",
+        "Error: Row 2, refused.wav: --overlap: 400 ms is over half a chunk of this model (245 ms). Give less.",
+        "Error: Row 4, damaged.wav: pebbles gives logits that are not finite: its weights are damaged. "
+        "Get or train it anew.",
     ]
     assert result.errors[2].startswith("5 files in out: 3 made, 2 failed; ")
     again = json.loads(cli("batch", write(rows), "-o", "out", "--json").out)

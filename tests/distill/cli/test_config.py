@@ -117,7 +117,7 @@ def test_of_two_that_exclude_each_other_the_command_line_has_its_way(cli: Cli, v
         ("quiet = 'yes'", "{}: [generate] quiet is yes; it takes true or false."),
         ("temperature = true", "{}: [generate] temperature is True; it takes a text or a number."),
         ("tag = [[1]]", "{}: [generate] tag is [[1]]; it takes a list of texts or numbers."),
-        ("temperature = ", "{} is no TOML: Invalid value (at line 2, column 15)."),
+        ("temperature = ", "{} is no TOML: Invalid value (at line 2, column 15). Correct it."),
     ],
 )
 def test_a_value_that_cannot_be_is_one_line_that_says_where_it_is(
@@ -160,7 +160,8 @@ def test_help_and_the_path_are_shown_whatever_the_configuration(cli: Cli, config
     assert cli("--help").code == cli("generate", "--help").code == 0
     assert cli("config", "path").out == f"{config}\n"
     assert cli("config", "show").errors == [
-        f"Error: {config} is no TOML: Expected ']' at the end of a table declaration (at line 1, column 10)."
+        f"Error: {config} is no TOML: Expected ']' at the end of a table declaration (at line 1, column 10). "
+        "Correct it."
     ]
 
 
@@ -252,7 +253,10 @@ def test_show_of_a_command_that_there_is_not(cli: Cli) -> None:
 def test_a_file_that_the_environment_names_must_be_there(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISTILL_CONFIG", "nowhere.toml")
     result: Result = cli("generate", "starter")
-    assert (result.code, result.errors) == (2, ["Error: nowhere.toml, which DISTILL_CONFIG names, does not exist."])
+    assert (result.code, result.errors) == (
+        2,
+        ["Error: nowhere.toml, which DISTILL_CONFIG names, does not exist. Correct or unset it."],
+    )
 
 
 def test_the_file_lies_in_the_users_configuration_folder(
@@ -299,7 +303,7 @@ def test_a_user_that_there_is_not_is_one_line(
         monkeypatch.setenv("DISTILL_CONFIG", "~nobody-of-this-name/config.toml")
     result = cli("models", "list")
     assert result.code == 1
-    assert result.errors[0].endswith("there is no such user.")
+    assert result.errors[0].endswith("there is no such user. Write the path out in full.")
 
 
 def test_show_names_each_stray_once(cli: Cli, config: Path) -> None:
@@ -321,7 +325,10 @@ def test_what_is_no_file_is_not_read(cli: Cli, config: Path, kind: str) -> None:
     config.unlink()
     config.mkdir() if kind == "folder" else os.mkfifo(config)
     result = cli("models", "list")
-    assert (result.code, result.errors) == (2, [f"Error: {config}, where the configuration is looked for, is no file."])
+    assert (result.code, result.errors) == (
+        2,
+        [f"Error: {config}, where the configuration is looked for, is no file. Move it away."],
+    )
 
 
 def test_completion_needs_no_configuration(cli: Cli, config: Path) -> None:

@@ -99,7 +99,7 @@ def test_a_prior_whose_logits_are_not_finite_is_named(cli: Cli, tmp_path: Path) 
     contents["prior_state_dict"]["head.weight"][3, 3] = float("nan")
     result = cli("generate", save(contents, tmp_path / "m.distill"))
     assert (result.code, result.out, result.errors) == (
-        1, "", ["Error: pebbles gives logits that are not finite: its weights are damaged."]
+        1, "", ["Error: pebbles gives logits that are not finite: its weights are damaged. Get or train it anew."]
     )  # fmt: skip
 
 
@@ -284,7 +284,8 @@ def test_a_hostile_analysis_is_one_line(cli: Cli, tmp_path: Path) -> None:
     contents["latent_analysis"]["n_active_components"] = "3"
     result = cli("generate", save(contents, tmp_path / "m.distill"), "--slider", "0:5")
     assert (result.code, result.errors) == (
-        1, ["Error: The checkpoint's n_active_components is '3'; 0 to 16384 is needed."]
+        1, ["Error: The checkpoint's n_active_components is '3'; 0 to 16384 is needed. "
+            "Get the file again, or update distill."]
     )  # fmt: skip
 
 
@@ -299,7 +300,7 @@ def test_an_overlap_over_half_a_chunk_is_refused_with_what_fits(cli: Cli, tmp_pa
     path = save(vqvae_contents(chunk_duration_s=0.5), tmp_path / "m.distill")
     result = cli("generate", path, "--overlap", 400)
     assert (result.code, result.errors) == (
-        2, ["Error: --overlap: 400 ms is over half a chunk of this model (245 ms)."]
+        2, ["Error: --overlap: 400 ms is over half a chunk of this model (245 ms). Give less."]
     )  # fmt: skip
 
 
@@ -345,7 +346,10 @@ def test_damaged_weights_are_one_line(cli: Cli, tmp_path: Path) -> None:
     contents = vqvae_contents()
     del contents["prior_state_dict"]["head.weight"]
     result = cli("generate", save(contents, tmp_path / "m.distill"))
-    assert (result.code, result.errors) == (1, ["Error: The checkpoint's prior lacks the tensor head.weight."])
+    assert (result.code, result.errors) == (
+        1,
+        ["Error: The checkpoint's prior lacks the tensor head.weight. Get the file again, or update distill."],
+    )
 
 
 def test_an_output_folder_that_cannot_be_is_one_line(cli: Cli, vqvae_file: Path, tmp_path: Path) -> None:

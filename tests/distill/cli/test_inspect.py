@@ -131,7 +131,8 @@ def test_a_tensor_larger_than_its_record_is_a_problem(cli: Cli, tmp_path: Path) 
     result = cli("inspect", path)
     assert result.code == 1
     assert result.errors == [
-        f"Error: {path} cannot be used: w.a is declared with 396 bytes; the file's record of it has 12."
+        f"Error: {path} cannot be used: w.a is declared with 396 bytes; the file's record of it has 12. "
+        "Copy or download it again."
     ]
 
 

@@ -208,7 +208,9 @@ def test_a_model_is_linked(cli: Cli, library: Path, tmp_path: Path) -> None:
     assert link.readlink() == mine
     assert re.search(rf"link to +{mine}\n", cli("models", "info", "mine").out)
     assert (
-        cli("models", "rename", link, "other").errors[0].endswith(f"is a link to {mine}, which is not ours to change.")
+        cli("models", "rename", link, "other")
+        .errors[0]
+        .endswith(f"is a link to {mine}, which is not ours to change. Rename that file yourself.")
     )
     assert cli("models", "remove", link, "--yes").code == 0
     assert mine.exists()
@@ -338,10 +340,12 @@ def test_verify_finds_what_is_damaged_or_cannot_be_loaded(cli: Cli, library: Pat
     result = cli("models", "verify")
     said = dict(line.split(": ", 1) for line in result.out.splitlines())
     assert result.code == 1
-    assert result.errors == ["Error: 3 of 6 models are not sound."]
+    assert result.errors == ["Error: 3 of 6 models are not sound. Copy or download them again."]
     assert "has another checksum" in said["Low hum"]
     assert "lacks the tensor decoder.proj.bias" in said["lacking"]
-    assert said["infinite"] == "infinite gives weights that are not finite: its weights are damaged."
+    assert (
+        said["infinite"] == "infinite gives weights that are not finite: its weights are damaged. Get or train it anew."
+    )
     assert [said[name] for name in ("murmur", "pebbles", "starter")] == ["sound"] * 3
     [one] = json.loads(cli("models", "verify", "pebbles", "--json").out)
     assert one == {"name": "pebbles", "path": str(library / "pebbles.distill"), "sound": True, "problem": ""}
@@ -427,7 +431,7 @@ def test_verify_answers_for_tensors_of_every_kind(cli: Cli, library: Path, kind:
     assert [said[name] for name in ("Low hum", "murmur", "pebbles", "starter")] == ["sound"] * 4
     expected = {
         "sparse": r".*(cannot be loaded|of a kind that the format has not).*", "meta": ".*of a kind that the format.*",
-        "expanded": r".*: more is declared with 4398046511104 bytes; the file's record of it has 4\.",
+        "expanded": r".*: more is declared with 4398046511104 bytes; the file's record of it has 4\. Copy .*again\.",
         "NaN in a list": ".*weights that are not finite.*", "half": "sound",
     }  # fmt: skip
     assert re.fullmatch(expected[kind], said["odd"])

@@ -248,7 +248,7 @@ def test_a_file_that_cannot_be_read_is_passed_over_and_told(cli: Cli, levels: Pa
     warning, error = result.errors
     assert warning.startswith("Warning: levels/c.wav cannot be read as audio: ")
     assert warning.endswith(" It is passed over.")
-    assert error == "Error: 1 file could not be read."
+    assert error == "Error: 1 file could not be read. Copy or make them again."
     assert listing(levels / "picked-by-loudness") == ["b.json", "b.wav", "d.json", "d.wav"]
 
 
@@ -256,7 +256,9 @@ def test_a_folder_without_generated_files_is_an_error(cli: Cli, tmp_path: Path) 
     (tmp_path / "empty").mkdir()
     result = cli("pick", "empty")
     assert (result.code, result.out) == (1, "")
-    assert result.errors == ["Error: empty has no files that distill made, with their sidecars."]
+    assert result.errors == [
+        "Error: empty has no files that distill made, with their sidecars. Make some with generate or batch."
+    ]
     assert listing(tmp_path / "empty") == []
 
 
@@ -264,14 +266,17 @@ def test_recordings_that_are_none_are_an_error(cli: Cli, levels: Path) -> None:
     write(levels.parent / "recordings" / "silence.wav", np.zeros((1, 4800), np.float32))
     result = cli("pick", "levels", "--by", "novelty", "--against", "recordings", "--keep", 1)
     assert (result.code, result.out) == (1, "")
-    assert result.errors == ["Error: recordings has no recording that can be read and is not silent."]
+    assert result.errors == [
+        "Error: recordings has no recording that can be read and is not silent. "
+        "Give the folder that the model learnt from."
+    ]
 
 
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (["--against", "."], "--against: that is for --by novelty, not for --by diversity."),
-        (["-o", "-"], "--output-dir -: files are copied to a folder, not to stdout."),
+        (["--against", "."], "--against: that is for --by novelty, not for --by diversity. Leave it out."),
+        (["-o", "-"], "--output-dir -: files are copied to a folder, not to stdout. Give a folder."),
         (["--keep", "0"], "Invalid value for '--keep': '0' is not a whole number from the range 1 or more."),
     ],
 )

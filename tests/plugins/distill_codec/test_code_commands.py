@@ -88,7 +88,7 @@ def test_a_model_without_codes_is_refused_by_name(cli: Cli, vae_file: Path, tmp_
     recording = write(tmp_path / "in.wav", sound(0.5))
     result = cli("encode", vae_file, recording, "-o", "codes.npz")
     assert (result.code, result.errors) == (
-        1, ["Error: fog has no codes: VAE models do not turn sound into codes."],
+        1, ["Error: fog has no codes: VAE models do not turn sound into codes. Give one that does."],
     )  # fmt: skip
 
 

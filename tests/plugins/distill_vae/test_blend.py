@@ -116,14 +116,15 @@ def test_a_damaged_analysis_of_a_blended_model_names_it(cli: Cli, vae_file: Path
     other = save(contents, tmp_path / "hail.distill")
     result = cli("generate", vae_file, "--blend", f"{other}:50")
     assert (result.code, result.errors) == (
-        1, ["Error: --blend: hail: The checkpoint's n_active_components is 'x'; 0 to 16384 is needed."]
+        1, ["Error: --blend: hail: The checkpoint's n_active_components is 'x'; 0 to 16384 is needed. "
+            "Get the file again, or update distill."]
     )  # fmt: skip
 
 
 def test_a_user_that_there_is_not_is_one_line(cli: Cli, vae_file: Path) -> None:
     result = cli("generate", vae_file, "--blend", "~nobody-of-this-name/m.distill:50")
     assert (result.code, result.errors) == (
-        1, ["Error: --blend: ~nobody-of-this-name/m.distill: there is no such user."]
+        1, ["Error: --blend: ~nobody-of-this-name/m.distill: there is no such user. Write the path out in full."]
     )  # fmt: skip
 
 
@@ -248,7 +249,7 @@ def test_one_model_twice_is_refused_by_whatever_name(cli: Cli, vae_file: Path, o
     ("make", "code", "said"),
     [
         ("vqvae", 2, "pebbles is of another kind (version 2, model_type 'vqvae'): only version 1 models have sliders "
-         "and can be blended."),
+         "and can be blended. Give one."),
         ("text", 1, "other.distill is no .distill checkpoint. Give one of version 1."),
         ("nothing", 1, "other.distill does not exist. Give the path of a checkpoint (*.distill)."),
     ],
@@ -287,7 +288,8 @@ def test_damage_in_a_blended_model_names_it(cli: Cli, vae_file: Path, tmp_path: 
     save(contents, tmp_path / "hail.distill")
     result = cli("generate", vae_file, "--blend", "hail.distill:50")
     assert (result.code, result.out, result.errors) == (
-        1, "", ["Error: --blend: hail.distill: The checkpoint's decoder lacks the tensor fc.weight."]
+        1, "", ["Error: --blend: hail.distill: The checkpoint's decoder lacks the tensor fc.weight. "
+            "Get the file again, or update distill."]
     )  # fmt: skip
     assert not list(tmp_path.glob("*.wav"))
 

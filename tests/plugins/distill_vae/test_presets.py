@@ -293,13 +293,13 @@ def test_a_file_that_was_heard_becomes_a_preset(cli: Cli, vae_file: Path, suffix
 
 def test_a_file_without_sliders_or_of_another_model_is_no_preset(cli: Cli, vae_file: Path, tmp_path: Path) -> None:
     free = cli("generate", vae_file, *SHORT, "-s", 1).files[0]
-    line = "Error: fog-1.wav was made with random latents: no slider stood anywhere."
+    line = "Error: fog-1.wav was made with random latents: no slider stood anywhere. Give one made with sliders."
     said(cli("presets", "save", vae_file, "x", "--from", free), 1, line)
     other = save(vae_contents(weights=7), tmp_path / "other.distill")
-    line = "Error: fog-1.wav was made by another model than fog."
+    line = "Error: fog-1.wav was made by another model than fog. Give that model."
     said(cli("presets", "save", other, "x", "--from", free), 1, line)
     (tmp_path / "alone.wav").touch()
-    line = "Error: alone.json is not there: it says how alone.wav was made."
+    line = "Error: alone.json is not there: it says how alone.wav was made. Give a file that has it."
     said(cli("presets", "save", vae_file, "x", "--from", "alone.wav"), 1, line)
     for content in (
         "{",
@@ -363,7 +363,7 @@ def test_presets_are_kept_in_the_users_data_folder(monkeypatch: pytest.MonkeyPat
 
 def test_presets_of_a_model_without_sliders_have_nothing_to_keep(cli: Cli, tmp_path: Path) -> None:
     path = save(vae_contents(sliders=None), tmp_path / "m.distill")
-    line = "Error: fog has no sliders: there is nothing to keep."
+    line = "Error: fog has no sliders: there is nothing to keep. Give a model that has."
     said(cli("presets", "save", path, "deep", "--slider", "0:5"), 2, line)
 
 
@@ -443,7 +443,7 @@ def test_files_of_models_without_ids_are_told_apart_by_the_models_bytes(cli: Cli
         models.append(save(contents, tmp_path / f"m{weights}.distill"))
     file = cli("generate", models[0], *SHORT, "--slider", "0:5", "-s", 1).files[0]
     assert cli("presets", "save", models[0], "own", "--from", file).code == 0
-    line = "Error: m3-1.wav was made by another model than m7."
+    line = "Error: m3-1.wav was made by another model than m7. Give that model."
     said(cli("presets", "save", models[1], "other", "--from", file), 1, line)
 
 

@@ -150,7 +150,8 @@ def test_a_model_without_sliders_warns_and_takes_random_latents(cli: Cli, tmp_pa
     assert sound_of(result.files[0]) == sound_of(plain)
     listed = cli("sliders", path)
     assert (listed.code, listed.out, listed.errors) == (
-        1, "", ["Error: fog has no sliders: no latent analysis was saved with it, or it found none."]
+        1, "", ["Error: fog has no sliders: no latent analysis was saved with it, or it found none. "
+            "It generates without them."]
     )  # fmt: skip
 
 
@@ -181,7 +182,7 @@ def test_a_model_of_another_kind_has_no_sliders(cli: Cli, vqvae_file: Path) -> N
         "",
         [
             "Error: pebbles is of another kind (version 2, model_type 'vqvae'): "
-            "only version 1 models have sliders and can be blended."
+            "only version 1 models have sliders and can be blended. Give one."
         ],
     )
 
@@ -215,7 +216,7 @@ def test_a_picture_that_cannot_be_is_refused_before_anything_is_computed(
     (tmp_path / "out.png").write_bytes(b"mine")
     result = cli("sliders", vae_file, "--plot", name)
     said = {
-        "away/out.png": (1, "Error: --plot: there is no folder away."),
+        "away/out.png": (1, "Error: --plot: there is no folder away. Make it first."),
         "out.png": (1, "Error: --plot: out.png is there already. Give another name."),
         "out.gif": (2, "Error: --plot: out.gif must end in .png, .pdf, .svg, for a picture of that kind."),
         "out": (2, "Error: --plot: out must end in .png, .pdf, .svg, for a picture of that kind."),
@@ -277,7 +278,7 @@ def test_a_decoder_that_gives_no_finite_spectrum_is_not_drawn(cli: Cli, tmp_path
     contents["model_state_dict"]["decoder.fc.weight"][0, 0] = float("nan")
     result = cli("sliders", save(contents, tmp_path / "m.distill"), "--plot", "out.png")
     assert (result.code, result.errors) == (
-        1, ["Error: fog gives spectra that are not finite: its weights are damaged."]
+        1, ["Error: fog gives spectra that are not finite: its weights are damaged. Get or train it anew."]
     )  # fmt: skip
     assert not (tmp_path / "out.png").exists()
 
