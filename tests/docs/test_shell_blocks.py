@@ -61,7 +61,8 @@ STAND_INS = [
 """What is done instead of what takes long, or needs another machine or shell."""
 
 SETTINGS = {
-    "DISTILL_GENERATE_DURATION": "0.3", "DISTILL_TRAIN_EPOCHS": "1", "SOURCE_DATE_EPOCH": "1769817600",
+    "DISTILL_GENERATE_DURATION": "0.3", "DISTILL_BATCH_DURATION": "0.3", "DISTILL_TRAIN_EPOCHS": "1",
+    "SOURCE_DATE_EPOCH": "1769817600",
 }  # fmt: skip
 
 PIP = """\

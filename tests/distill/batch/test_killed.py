@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import subprocess
 import time
@@ -32,6 +33,8 @@ model,seed,count,duration,format,normalize,name
 {models}/fog.distill,1,6,0.3,flac,,{{model}}-{{seed}}
 {models}/fog.distill,100,3,0.3,wav,batch,choir-{{seed}}
 """
+MOMENTS = int(os.environ.get("DISTILL_MOMENTS", "5"))
+"""Kills of one batch at moments drawn at random: `DISTILL_MOMENTS=25` has it killed as often."""
 TOGETHER = "choir"
 """How the names of those files begin whose level depends on all of them: where one is missing, all are made."""
 
@@ -131,7 +134,7 @@ def is_cut_short(undisturbed: Undisturbed, folder: Path, moment: Moment, workers
 @pytest.mark.parametrize(
     ("workers", "moments"),
     [
-        pytest.param(2, lambda seconds: spread(8, seconds), id="at eight moments of the whole run"),
+        pytest.param(2, lambda seconds: spread(MOMENTS, seconds), id="at moments of the whole run"),
         pytest.param(1, lambda _: map(as_audio_appears, (1, 2, 3, 1, 4)), id="as audio files appear"),
         pytest.param(1, lambda _: [as_the_journal_grows] * 3, id="as the journal is written"),
     ],
