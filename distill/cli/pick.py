@@ -93,7 +93,7 @@ def pick(
             click.echo(outputs.to_json(told), nl=False)
     if problems:
         raise DistillError(
-            f"{len(problems)} {'file' if len(problems) == 1 else 'files'} could not be read. Copy or make them again."
+            f"{len(problems)} {'file' if len(problems) == 1 else 'files'} could not be read. Copy or make such files again."
         )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from checkpoints import save, vae_contents, vqvae_contents
-from forking import Nursery, nursery
+from forking import Nursery
 from processes import audio, sidecars
 from recordings import corpus
 
@@ -103,12 +103,12 @@ def test_what_is_kept_for_later_is_whole_or_not_there(
     assert left == {"mine"}
 
 
-def test_a_training_on_a_full_disk_leaves_nothing_half(tmp_path: Path, disk: Path) -> None:
+def test_a_training_on_a_full_disk_leaves_nothing_half(forked: Nursery, tmp_path: Path, disk: Path) -> None:
     corpus(tmp_path / "sounds")
-    with nursery(tmp_path, "small_codec") as small:
-        done = small.run(
-            "train", "sounds", "--name", "hum", "--no-prior", "--epochs", "1", "--quiet", "-o", disk, cwd=tmp_path
-        )
+    done = forked.run(
+        "train", "sounds", "--name", "hum", "--no-prior", "--epochs", "1", "--quiet", "-o", disk, cwd=tmp_path,
+        prepared=["small_codec"],
+    )  # fmt: skip
     assert done.code == 1
     assert "Traceback" not in done.err
     assert "No space left on device" in done.err

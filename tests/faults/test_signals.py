@@ -6,14 +6,13 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 from checkpoints import save, vqvae_contents
-from forking import Done, Nursery, Run, nursery
+from forking import Done, Nursery, Run
 from processes import audio, check_journal, check_whole, sidecars
 from recordings import corpus
 
@@ -33,6 +32,7 @@ class Bench:
     forked: Nursery
     folder: Path
     arguments: tuple[str, ...]
+    prepared: tuple[str, ...] = ()
     seconds: float = 0.0
 
     def undisturbed(self) -> Path:
@@ -46,7 +46,7 @@ class Bench:
     def start(self, out: str) -> Run:
         (self.folder / "tmp").mkdir(exist_ok=True)
         places = {"TMPDIR": str(self.folder / "tmp"), "XDG_CACHE_HOME": str(self.folder / "cache")}
-        return self.forked.start(*self.arguments, "-o", out, cwd=self.folder, **places)
+        return self.forked.start(*self.arguments, "-o", out, cwd=self.folder, prepared=self.prepared, **places)
 
     def interrupted(self, out: str, sent: signal.Signals, share: float) -> Done:
         """A run that is sent a signal after a `share` of its time, sooner each time that it has ended by then."""
@@ -60,12 +60,6 @@ class Bench:
             share *= 0.8
             for path in (self.folder / out).iterdir():
                 path.unlink()
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    with nursery(tmp_path_factory.mktemp("small"), "small_codec") as made:
-        yield made
 
 
 def moments(command: str) -> list[float]:
@@ -131,10 +125,11 @@ def test_batch_leaves_whole_files_and_a_journal_that_knows_them(
 
 @pytest.mark.parametrize("sent", SIGNALS)
 def test_train_leaves_a_whole_model_or_what_is_needed_to_go_on(
-    small: Nursery, tmp_path: Path, sent: signal.Signals
+    forked: Nursery, tmp_path: Path, sent: signal.Signals
 ) -> None:
     corpus(tmp_path / "sounds")
-    bench = Bench(small, tmp_path, ("train", "sounds", "--name", "hum", "--no-prior", "--epochs", "4", "--quiet"))
+    train = "train", "sounds", "--name", "hum", "--no-prior", "--epochs", "4", "--quiet"
+    bench = Bench(forked, tmp_path, train, prepared=("small_codec",))
     bench.undisturbed()
     last = ""
     for number, share in enumerate(moments("train")):

@@ -248,7 +248,7 @@ def test_a_file_that_cannot_be_read_is_passed_over_and_told(cli: Cli, levels: Pa
     warning, error = result.errors
     assert warning.startswith("Warning: levels/c.wav cannot be read as audio: ")
     assert warning.endswith(" It is passed over.")
-    assert error == "Error: 1 file could not be read. Copy or make them again."
+    assert error == "Error: 1 file could not be read. Copy or make such files again."
     assert listing(levels / "picked-by-loudness") == ["b.json", "b.wav", "d.json", "d.wav"]
 
 
