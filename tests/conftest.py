@@ -65,3 +65,10 @@ def forked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
     """Runs `distill` as a process that has all imports behind it."""
     with nursery(tmp_path_factory.mktemp("forked")) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def forked_light(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    """Runs `distill` as a process that has the imports of light commands behind it."""
+    with nursery(tmp_path_factory.mktemp("forked_light"), heavy=False) as made:
+        yield made

@@ -93,7 +93,8 @@ def pick(
             click.echo(outputs.to_json(told), nl=False)
     if problems:
         raise DistillError(
-            f"{len(problems)} {'file' if len(problems) == 1 else 'files'} could not be read. Copy or make such files again."
+            f"{len(problems)} {'file' if len(problems) == 1 else 'files'} could not be read. "
+            "Copy or make such files again."
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import mutagen
@@ -12,33 +13,33 @@ from corpus import CANARY, CORPUS, EVERY, HARMLESS, USABLE, Hostile, Write, arch
 from forking import Done, Nursery
 
 MEMORY = 2**30
-TORCH = 2**29
-"""Address space of torch, which the process has that these are forked from; alone, two commands do without."""
 CPU_SECONDS = 5
 """What a run may take. Processor time, for a busy machine's clock says nothing of the program."""
 
 
 LISTS = "models list"
+LIGHT = {LISTS, "models info", "inspect"}
+Run = Callable[[str, Path, Path], Done]
 
 
-def run(forked: Nursery, command: str, path: Path, folder: Path) -> Done:
-    """`command` told to read the file at `path`, from within `folder`."""
-    arguments = {
-        LISTS: ["--library", path.parent],
-        "models info": [path],
-        "models verify": [path],
-        "inspect": [path],
-        "generate": [path, "-o", folder / "out", "-d", "0.1", "-n", "2", "-s", "1", "--quiet"],
-    }
-    cache = {"XDG_CACHE_HOME": str(folder / "cache")}
-    return forked.run(
-        *command.split(),
-        *arguments[command],
-        cwd=folder / "here",
-        memory=MEMORY + (TORCH if command != "generate" else 0),
-        cpu=CPU_SECONDS,
-        **cache,
-    )
+@pytest.fixture(scope="session")
+def run(forked: Nursery, forked_light: Nursery) -> Run:
+    """Runs a command told to read the file at a path, from within a folder."""
+
+    def call(command: str, path: Path, folder: Path) -> Done:
+        arguments = {
+            LISTS: ["--library", path.parent],
+            "models info": [path],
+            "models verify": [path],
+            "inspect": [path],
+            "generate": [path, "-o", folder / "out", "-d", "0.1", "-n", "2", "-s", "1", "--quiet"],
+        }
+        return (forked_light if command in LIGHT else forked).run(
+            *command.split(), *arguments[command], cwd=folder / "here", memory=MEMORY, cpu=CPU_SECONDS,
+            XDG_CACHE_HOME=str(folder / "cache"),
+        )  # fmt: skip
+
+    return call
 
 
 def written(write: Write, folder: Path) -> Path:
@@ -72,12 +73,10 @@ def hostile(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.mark.parametrize("command", EVERY)
 @pytest.mark.parametrize("hostile", CORPUS, indirect=True)
-def test_it_is_answered_in_a_line_and_does_nothing(
-    forked: Nursery, hostile: tuple[Hostile, Path, Path], command: str
-) -> None:
+def test_it_is_answered_in_a_line_and_does_nothing(run: Run, hostile: tuple[Hostile, Path, Path], command: str) -> None:
     one, folder, path = hostile
     before = path.lstat()
-    done = run(forked, command, path, folder)
+    done = run(command, path, folder)
     said = done.err.splitlines()
     if command in one.refused_by:
         assert done.code == 1, done.err + done.out[-300:]
@@ -99,10 +98,10 @@ def test_it_is_answered_in_a_line_and_does_nothing(
 
 
 @pytest.mark.parametrize("name", USABLE)
-def test_what_it_says_of_itself_is_cleaned_wherever_it_is_shown(forked: Nursery, tmp_path: Path, name: str) -> None:
+def test_what_it_says_of_itself_is_cleaned_wherever_it_is_shown(run: Run, tmp_path: Path, name: str) -> None:
     path = written(USABLE[name], tmp_path)
     for command in (LISTS, "models info", "models verify", "inspect", "generate"):
-        done = run(forked, command, path, tmp_path)
+        done = run(command, path, tmp_path)
         assert (done.code, done.err) == (0, "")
         check_printable(done)
     files = [Path(line) for line in done.out.splitlines()]
@@ -128,9 +127,9 @@ def test_what_would_run_leaves_a_trace(tmp_path: Path, monkeypatch: pytest.Monke
         (tmp_path / CANARY).unlink()
 
 
-def test_a_harmless_one_of_the_same_make_is_read(forked: Nursery, tmp_path: Path) -> None:
+def test_a_harmless_one_of_the_same_make_is_read(run: Run, tmp_path: Path) -> None:
     """What is refused is refused for what it holds, not for how it is packed."""
     path = written(archived(HARMLESS), tmp_path)
     for command in (LISTS, "models info", "inspect"):
-        done = run(forked, command, path, tmp_path)
+        done = run(command, path, tmp_path)
         assert (done.code, done.err) == (0, "")
