@@ -30,7 +30,7 @@ SHOWN = 45
 LEVELS = 6
 """Codes of a frame, the coarsest first."""
 DPI, COLOURS = 80, 48
-INK, ACCENT, PALE = "#1f2933", "#c2410c", "#cbd5e1"
+INK, ACCENT = "#1f2933", "#c2410c"
 SETTINGS: list[tuple[str, list[dict[str, Any]]]] = [
     ("temperature: steeper or flatter", [{"temperature": 0.5}, {}, {"temperature": 1.5}]),
     ("top-k: the K likeliest", [{"top_k": 40}, {"top_k": 10}, {"top_k": 3}]),
