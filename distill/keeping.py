@@ -83,7 +83,8 @@ def refuse_outsider(library: Library, path: Path, what: str) -> None:
     if library.own(path) is None:
         folders = ", ".join(_shown(folder) for folder in library.folders)
         raise DistillError(
-            f"{_shown(path)} is not in the library ({folders}), and is not {what} by it. Change the file itself."
+            f"{_shown(path)} is not in the library ({folders}), and is not {what} by it. "
+            "Add it first, or change the file itself."
         )
 
 
