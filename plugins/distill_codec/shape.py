@@ -71,6 +71,11 @@ class Shape:
         return self.stride * self.hop_length
 
     @property
+    def frame_rate(self) -> float:
+        """Frames of codes a second."""
+        return self.sample_rate / self.frame_length
+
+    @property
     def encoder_context(self) -> int:
         """How many frames of codes on either side a code can depend on."""
         fine, coarse = self.encoder_blocks
