@@ -66,7 +66,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         yield Cluster(tmp_path / "cluster", stack)
 
 
-ASKED = "--seeds", "1-48", "-d", "1"
+ASKED = "--seeds", "1-32", "-d", "1"
 FEW = "--seeds", "1-3", "-d", "0.1"
 
 

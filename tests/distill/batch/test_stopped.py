@@ -24,7 +24,7 @@ from processes import (
     workers,
 )
 
-ASKED = "--seeds", "1-24", "-d", "1"
+ASKED = "--seeds", "1-16", "-d", "1"
 FEW = "--seeds", "1-3", "-d", "0.1"
 
 
