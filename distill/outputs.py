@@ -129,7 +129,7 @@ def _place_all(drafts: Mapping[Path, Path]) -> bool:
             if not place(draft, path):  # another process took it in between
                 break
             placed.append(path)
-    except BaseException:  # Ctrl+C too, which may come before Python knows that a name was given
+    except BaseException:  # Ctrl+C too, which may come before Python knows of a name: nothing may stay in part
         _remove(path for path, draft in drafts.items() if path in placed or _is_one_file(path, draft))
         raise
     if len(placed) == len(drafts):
@@ -163,7 +163,7 @@ def _replace_all(drafts: Mapping[Path, Path], sidecar: Path, described: Path) ->
                     path.rename(kept)
             for path, one in ready.items():
                 one.replace(path)
-        except BaseException:  # Ctrl+C too
+        except BaseException:  # Ctrl+C too: what a name says must be of the file that has it
             if ready[first].exists():  # the old file is still there, and its sidecar is the user's
                 left = {path: kept for path, kept in aside.items() if kept.exists()}
             else:  # the new file is, and needs what is of it

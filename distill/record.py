@@ -91,9 +91,11 @@ class Record:
 
     def damaged(self, name: str, value: object) -> DistillError:
         """The error that says so of the value of `name`."""
-        return DistillError(
-            f"{shown(self.path)}: its sidecar is damaged: {name} is {clean(value, 40)}. Copy or download it again."
-        )
+        return _damaged(self.path, f"{name} is {clean(value, 40)}")
+
+
+def _damaged(path: Path, why: str) -> DistillError:
+    return DistillError(f"{shown(path)}: its sidecar is damaged: {why}. Copy or download it again.")
 
 
 def read(path: Path) -> Record:
@@ -104,9 +106,7 @@ def read(path: Path) -> Record:
     try:
         said = json.loads(_text(path))
     except (ValueError, RecursionError):
-        raise DistillError(
-            f"{shown(path)}: its sidecar is damaged: it is no JSON. Copy or download it again."
-        ) from None
+        raise _damaged(path, "it is no JSON") from None
     if not isinstance(said, dict) or "schema" not in said:
         raise DistillError(f"{shown(path)} is no sidecar of a file that distill made. Give one, or its sound.")
     if said["schema"] != sidecar.SCHEMA:

@@ -11,8 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ERRORS = {"DistillError", "RequestError", "CheckpointError", "UnfitError"}
-HELPING = re.compile(r"[.:?…] ['A-Z-]|: give |; |are allowed|such as|must end in|pip install|…[.)]*$")
-"""Another sentence, another half of one, an example, or what is filled in at the end."""
+HELPING = re.compile(r"[.?…] ['A-Z-]|: give |; |are allowed|such as|must be|must end in|pip install|…[.)]*$")
+"""Another sentence, another half of one, what is allowed, an example, or what is filled in at the end."""
 
 
 def messages() -> Iterator[tuple[str, str]]:

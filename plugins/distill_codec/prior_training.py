@@ -68,7 +68,10 @@ class PriorSettings:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> PriorSettings:
-        """The settings in a training's file. Raises an error of several kinds where they are none."""
+        """The settings in a training's file.
+
+        Raises `CheckpointError`, `KeyError`, `TypeError` or `ValueError` where they are none.
+        """
         whole_number(config, "seed", 2**64, 0)
         whole_number(config, "split_seed", 2**64, 0)
         if not 0 <= config["hold_out"] <= 0.5:

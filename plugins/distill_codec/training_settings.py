@@ -37,7 +37,10 @@ class TrainingSettings:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> TrainingSettings:
-        """The settings in a training's file. Raises an error of several kinds where they are none."""
+        """The settings in a training's file.
+
+        Raises `CheckpointError`, `KeyError`, `TypeError` or `ValueError` where they are none.
+        """
         whole_number(config, "batch_size", 2**16)
         whole_number(config, "crop_frames", 2**16)
         if not 0 <= config["hold_out"] <= 0.5 or not 0 < config["learning_rate"] < 1:
