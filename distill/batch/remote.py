@@ -43,8 +43,13 @@ class Remote(Store):
 
         try:
             fs, path = fsspec.core.url_to_fs(self.where, use_listings_cache=False)
-        except (ImportError, ValueError) as error:
+        except ImportError as error:  # which says what to install
             raise DistillError(f"--output-dir {clean(self.where, 200)}: {clean(str(error), 200)}.") from error
+        except ValueError as error:
+            raise DistillError(
+                f"--output-dir {clean(self.where, 200)}: {clean(str(error), 200)}. "
+                "Give a folder, or a URL such as s3://bucket/folder."
+            ) from error
         return fs, path.rstrip("/")
 
     @property
