@@ -153,6 +153,28 @@ def test_train_leaves_a_whole_model_or_what_is_needed_to_go_on(
     assert {path.name for path in (tmp_path / last).iterdir()} == {"hum.distill", "hum-report.html"}
 
 
+@pytest.mark.parametrize("sent", SIGNALS)
+def test_as_the_program_begins_and_ends_a_signal_is_answered_or_all_is_done(
+    forked_light: Nursery, tmp_path: Path, sent: signal.Signals
+) -> None:
+    steps = range(0, 600, 6)  # more than there are: at the last no signal comes
+    begun = 0
+    for step in steps:
+        strike = {"SIGNAL": str(int(sent)), "AT_STEP": str(step)}
+        done = forked_light.run("--version", cwd=tmp_path, prepared=("struck",), **strike)
+        if done.code == -signal.SIGTERM == -sent:  # before the program heeds it
+            assert begun == 0
+            continue
+        begun += 1
+        if done.code == 0:
+            break
+        assert done.code == 128 + sent, done.err
+        assert done.err.strip() == (INTERRUPTED if sent == signal.SIGINT else "")
+    assert begun > 20
+    assert done.out.startswith("distill, version ")
+    assert (done.code, done.err) == (0, "")
+
+
 @pytest.mark.parametrize("pause", [0.0, 0.001, 0.02])
 def test_a_second_ctrl_c_is_no_worse(forked: Nursery, tmp_path: Path, pause: float) -> None:
     save(vqvae_contents(), tmp_path / "m.distill")
