@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a training runs."""
+"""Ctrl+C and SIGTERM while a training runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from distill.errors import Terminated
 
 
 class Interruption:
-    """Ctrl-C and SIGTERM while a training runs: noted, for the step under way to end. A second Ctrl-C is not."""
+    """Ctrl+C and SIGTERM while a training runs: noted, for the step under way to end. A second Ctrl+C is not."""
 
     def __init__(self) -> None:
         self.by: signal.Signals | None = None

@@ -291,7 +291,7 @@ class _Telling(Telling):
         self.say(f"Held out: {held_out(training.split, training.corpus.sample_rate)}.")
         asked = f"{settings.epochs} epochs" if settings.minutes is None else f"{settings.minutes:g} minutes"
         done = f", {training.trainer.steps} steps of it done" if training.trainer.steps else ""
-        self.say(f"Training for {asked} on {training.processes.device.type}{done}. Ctrl-C ends early and saves.")
+        self.say(f"Training for {asked} on {training.processes.device.type}{done}. Ctrl+C ends early and saves.")
 
     def step(self, training: Training) -> None:
         """Show a step."""

@@ -66,7 +66,7 @@ def train(plugins: Plugins, /, dataset: Path, name: str, output_dir: Path, minut
     NAME.distill; NAME-report.html and NAME-prior-report.html say what it is worth, with sounds to compare. The paths
     are printed.
 
-    Ctrl-C ends early and still saves them. A training is saved every 45 seconds, in NAME.training; one that was
+    Ctrl+C ends early and still saves them. A training is saved every 45 seconds, in NAME.training; one that was
     killed goes on with --resume. On several GPUs, of one machine or more: accelerate launch -m distill train ...
     """
     minutes, epochs = options.strongest({"minutes": minutes, "epochs": epochs}).values()

@@ -318,7 +318,7 @@ class PriorTelling(Telling):
         settings = training.settings
         asked = f"{settings.steps} steps" if settings.minutes is None else f"{settings.minutes:g} minutes"
         done = f", {training.steps} steps of it done" if training.steps else ""
-        self.say(f"Training a prior for {asked} on {device}{done}. Ctrl-C ends early and saves.")
+        self.say(f"Training a prior for {asked} on {device}{done}. Ctrl+C ends early and saves.")
 
     def step(self, training: PriorTraining) -> None:
         """Show a step."""

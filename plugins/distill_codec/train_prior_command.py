@@ -50,7 +50,7 @@ def train_prior(plugins: Plugins, /, model: Path, dataset: Path, output: Path | 
 
     Give the folder of recordings that MODEL was trained on: then the same are held out.
 
-    Ctrl-C ends early and still saves both. A training is saved every 45 seconds, in MODEL.prior-training; one that
+    Ctrl+C ends early and still saves both. A training is saved every 45 seconds, in MODEL.prior-training; one that
     was killed goes on with --resume.
     """
     minutes, steps = options.strongest({"minutes": minutes, "steps": steps}).values()

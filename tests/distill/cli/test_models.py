@@ -301,7 +301,7 @@ def test_a_model_is_removed_when_that_is_confirmed(cli: Cli, library: Path) -> N
     assert listed(cli) == ["Low hum"]
 
 
-@pytest.mark.parametrize(("answer", "left"), [("y", 2), ("n", 3), ("\x03", 3)], ids=["yes", "no", "Ctrl-C"])
+@pytest.mark.parametrize(("answer", "left"), [("y", 2), ("n", 3), ("\x03", 3)], ids=["yes", "no", "Ctrl+C"])
 def test_it_is_asked_for_each_at_a_terminal(library: Path, answer: str, left: int) -> None:
     heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # also where these tests run in the background
     command = ["-m", "distill", "models", "remove", "pebbles"]
