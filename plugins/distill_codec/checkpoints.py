@@ -19,7 +19,7 @@ from distill.text import clean
 from distill_codec.networks import Codec
 
 TRAINING_FORMAT = "distill_training"
-TRAINING_VERSION = 1
+TRAINING_VERSION = 2
 
 
 def contents(codec: Codec, metadata: Mapping[str, Any], training: Mapping[str, Any],

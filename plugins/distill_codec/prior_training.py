@@ -1,17 +1,13 @@
-"""The training of a prior from its first step to its last: paced, watched, saved, interrupted and taken up again."""
+"""The training of a prior: its batches, what is measured meanwhile, and what is saved to take it up again."""
 
 from __future__ import annotations
 
-import itertools
 import math
-import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from signal import Signals
-from threading import Event
 from typing import Any
 
 import numpy as np
@@ -22,20 +18,15 @@ from torch.optim import AdamW
 
 from distill import Passage, PriorLearner
 from distill.checkpoint import whole_number
-from distill.concurrency import in_order
 from distill.errors import DistillError, NotFiniteError
 from distill.seeding import stream
 from distill_codec import checkpoints
-from distill_codec.interruption import Interruption
+from distill_codec.loop import TrainingLoop
 from distill_codec.pace import Pace
 from distill_codec.passages import Material
+from distill_codec.processes import Alone
 from distill_codec.trainer import BETAS, LARGEST_GRADIENT, load_optimizer
 
-SAVE_SECONDS = 45
-WATCH_SECONDS = 60
-MEASURING = 20
-"""Between two measurements, at least so many times as long as one takes."""
-FIRST_WATCH = 20
 LEARNING_RATE = 1.5e-3
 WEIGHT_DECAY = 0.1
 AVERAGED = 0.995
@@ -112,20 +103,19 @@ class PriorHistory:
         return best is not None and sum(self.held_out[-1]) > (1 + MEMORISED) * sum(self.held_out[best])
 
 
-Watch = Callable[["PriorTraining"], object]
-"""Called after every step."""
-
-
-class PriorTraining:
+class PriorTraining(TrainingLoop[Any]):
     """The training of a `learner` on `material`, kept in the file `path` while it lasts.
 
     What comes of it is the average of the weights over the last steps, at that step of all measured at which held-out
     codes cost the fewest bits; where nothing is held out, at the last.
     """
 
+    FIRST_WATCH = 20
+    WATCH_SECONDS = 60
+
     def __init__(
         self, settings: PriorSettings, learner: PriorLearner, material: Material, path: Path, origin: Mapping[str, str],
-        saved: Mapping[str, Any] | None = None,
+        processes: Alone, saved: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
         """Begin, or go on from what `save` saved.
 
@@ -134,56 +124,22 @@ class PriorTraining:
         """
         self.settings, self.learner, self.material = settings, learner, material
         self.path = path
-        self.pace = Pace(settings.steps, settings.minutes)
+        super().__init__(Pace(settings.steps, settings.minutes), processes)
         self.history = PriorHistory()
-        self.steps = 0
         self.unigram = unigram_bits(learner, material)
         self._origin = origin
         self._network = learner.network
         self._optimizer = _optimizer(self._network)
         self._averaged = {name: tensor.detach().clone() for name, tensor in self._network.state_dict().items()}
         self._best = {name: tensor.clone() for name, tensor in self._averaged.items()}
-        self._saved = self._watched = 0.0  # seconds spent
-        self._pause: float = WATCH_SECONDS  # between measurements
         if saved is not None:
             self._restore(saved)
 
-    def run(self, watch: Watch) -> Signals | None:
-        """Train to the end, or until an interruption: which one ended it early. What was learnt is saved.
-
-        Raises `NotFiniteError` where the training has gone astray.
-        """
-        interruption = Interruption()
-        began = time.monotonic() - self.pace.spent
-        self._saved = self._watched = self.pace.spent
-        with interruption.noted(), closing(self._batches()) as batches:
-            for batch in batches:
-                if interruption.by is not None or self.pace.is_done(self.steps):
-                    break
-                self.history.loss.append(self._step(batch))
-                self.pace.spent = time.monotonic() - began
-                self._look_after()
-                watch(self)
-            if self.steps:
-                self.measure()
-                self.save()
-        return None if self.pace.is_done(self.steps) else interruption.by
-
-    def _batches(self) -> Generator[Any, None, None]:
-        """The batches from the next step on, made while the step before is computed."""
-
-        def tasks() -> Iterator[Callable[[Event], Any]]:
-            for step in itertools.count(self.steps):
-                yield partial(self._batch, step)
-
-        return in_order(tasks(), 1)
-
-    def _batch(self, step: int, _unwanted: Event) -> Any:
+    def batch(self, step: int) -> Callable[[], Any]:
         rng = stream(self.settings.seed, "prior batch", step)
-        return self.learner.batch(self.material.training, self.material.odds, rng)
+        return partial(self.learner.batch, self.material.training, self.material.odds, rng)
 
-    def _step(self, batch: Any) -> float:
-        """Learn from `batch`; its loss in bits."""
+    def learn(self, batch: Any) -> None:
         torch.manual_seed(int(stream(self.settings.seed, "prior step", self.steps).integers(2**63)))
         self._network.train()
         loss = self.learner.loss(batch)
@@ -193,29 +149,13 @@ class PriorTraining:
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._network.parameters(), LARGEST_GRADIENT)
         self._optimizer.step()
-        self.steps += 1
         bits = float(loss.detach()) / math.log(2)
         if not math.isfinite(bits):
             raise NotFiniteError("losses", "The training")
-        kept = min(AVERAGED, self.steps / (self.steps + 10))
+        kept = min(AVERAGED, (self.steps + 1) / (self.steps + 11))
         for name, tensor in self._network.state_dict().items():
             self._averaged[name].lerp_(tensor, 1 - kept)
-        return bits
-
-    def _look_after(self) -> None:
-        """What is due now and then: a new plan, a save, a measurement."""
-        now = self.pace.spent
-        if self.pace.steps is None:
-            self.pace.plan(self.steps)
-        if now - self._watched >= self._pause or self.steps == FIRST_WATCH:
-            began = time.monotonic()
-            self.measure()
-            self._pause = max(WATCH_SECONDS, MEASURING * (time.monotonic() - began))
-            self._watched = now
-        if now - self._saved >= SAVE_SECONDS:
-            self.pace.plan(self.steps)
-            self.save()
-            self._saved = now
+        self.history.loss.append(bits)
 
     def measure(self) -> None:
         """Add to the history what held-out codes cost, and keep the weights if that is the least so far."""
@@ -237,7 +177,6 @@ class PriorTraining:
         return self.learner
 
     def save(self) -> None:
-        """Save what is needed to go on."""
         checkpoints.save_training(self.path, {
             "settings": self.settings.config(), "origin": dict(self._origin),
             "steps": self.steps, "network": self._network.state_dict(), "averaged": self._averaged, "best": self._best,

@@ -89,7 +89,7 @@ def _train(plugins: Plugins, asked: Asked, files: Files, together: Alone, tell: 
     tell.close()
     if interrupted_by == Signals.SIGTERM:
         raise Terminated
-    if together.rank == 0 and training.trainer.steps:
+    if together.rank == 0 and training.steps:
         tell.ending(interrupted_by is not None)
         figures, made = _finish(training, asked, files, replacing=begun is not None and files.model.exists())
         tell.figures(figures)
@@ -238,7 +238,7 @@ def _finish(training: Training, asked: Asked, files: Files, replacing: bool) -> 
         "dataset_file_count": len(corpus.recordings),
         "dataset_total_duration_s": corpus.seconds,
         "training_date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "training_steps": training.trainer.steps,
+        "training_steps": training.steps,
         "training_seconds": training.pace.spent,
         "final_train_loss": training.history.recent,
         "final_val_loss": figures.held_out,
@@ -273,7 +273,7 @@ def _print(asked: Asked, corpus: Corpus, trained: Trained | None, learnt: train_
         model, page = trained.made
         training = trained.training
         told |= {
-            "model": str(model), "report": str(page), "steps": training.trainer.steps,
+            "model": str(model), "report": str(page), "steps": training.steps,
             "seconds": round(training.pace.spent, 1), "figures": trained.figures.config(),
         }  # fmt: skip
     if learnt is not None and learnt.made is not None:
@@ -290,12 +290,12 @@ class _Telling(Telling):
         settings = training.settings
         self.say(f"Held out: {held_out(training.split, training.corpus.sample_rate)}.")
         asked = f"{settings.epochs} epochs" if settings.minutes is None else f"{settings.minutes:g} minutes"
-        done = f", {training.trainer.steps} steps of it done" if training.trainer.steps else ""
+        done = f", {training.steps} steps of it done" if training.steps else ""
         self.say(f"Training for {asked} on {training.processes.device.type}{done}. Ctrl+C ends early and saves.")
 
     def step(self, training: Training) -> None:
         """Show a step."""
-        steps, pace, history = training.trainer.steps, training.pace, training.history
+        steps, pace, history = training.steps, training.pace, training.history
         bar = self.bar
         if bar is None:
             bar = self.new_bar(total=pace.steps, initial=steps - 1, bar_format="{n_fmt}/{total_fmt} |{bar}| {desc}")
@@ -327,5 +327,5 @@ class _Telling(Telling):
 
     def unfinished(self, training: Training) -> None:
         """Tell that there is more to be had."""
-        steps, planned = training.trainer.steps, training.pace.steps
+        steps, planned = training.steps, training.pace.steps
         self.say(f"Ended after {steps} of {planned or '?'} steps; the same command with --resume goes on.")

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from signal import Signals
 from typing import Any
@@ -30,6 +31,7 @@ from distill_codec.interruption import Interruption
 from distill_codec.passages import Material, encode
 from distill_codec.prior_figures import PriorFigures
 from distill_codec.prior_training import PriorSettings, PriorTraining
+from distill_codec.processes import Alone
 from distill_codec.telling import Telling, clock, held_out
 from distill_codec.training_files import PRIOR_REPORT, Files, damage_named, model_id
 from distill_codec.training_settings import minutes_for
@@ -201,11 +203,12 @@ def learn(
         )
     tell.material(parts, material)
     origin = {"corpus": corpus.fingerprint, "model": _fingerprint(contents)}
+    begin = partial(PriorTraining, settings, learner, material, files.training, origin, Alone(device))
     if begun is None:
-        training = PriorTraining(settings, learner, material, files.training, origin)
+        training = begin()
     else:
         with damage_named(files.training):
-            training = PriorTraining(settings, learner, material, files.training, origin, begun.saved)
+            training = begin(begun.saved)
     tell.training(training, device)
     with closing(tell):
         interrupted_by = training.run(tell.step)

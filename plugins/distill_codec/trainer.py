@@ -28,7 +28,7 @@ LARGEST_GRADIENT = 1.0
 
 
 class Trainer:
-    """A codec of `shape` that learns, in one of `processes`. `steps` says how many it has made.
+    """A codec of `shape` that learns, in one of `processes`.
 
     It starts from `examples [crops, channels, samples]`; without, from nothing, to be restored.
 
@@ -39,7 +39,7 @@ class Trainer:
         self, settings: TrainingSettings, shape: Shape, examples: NDArray[np.float32] | None, processes: Alone
     ) -> None:
         torch.manual_seed(settings.seed)
-        self.settings, self.shape, self.steps = settings, shape, 0
+        self.settings, self.shape = settings, shape
         self._processes = processes
         self.learner = Learner(shape)
         if examples is not None:
@@ -52,9 +52,12 @@ class Trainer:
             rival = AdamW(self._adversary.parameters(), settings.learning_rate / 4, BETAS, weight_decay=WEIGHT_DECAY)
             self._judge, self._rival = processes.prepare(self._adversary, rival)
 
-    def step(self, batch: NDArray[np.float32], rate: float) -> tuple[float, float]:
-        """Learn from `batch [batch, channels, samples]`, at `rate` of the learning rate; its loss and distance."""
-        number = self.steps * self._processes.count + self._processes.rank
+    def step(self, batch: NDArray[np.float32], step: int, rate: float) -> tuple[float, float]:
+        """Learn from the `batch [batch, channels, samples]` of a `step`, at `rate` of the learning rate.
+
+        Returns its loss and distance.
+        """
+        number = step * self._processes.count + self._processes.rank
         torch.manual_seed(int(stream(self.settings.seed, "step", number).integers(2**63)))
         wave = torch.from_numpy(batch).to(self._processes.device)
         self._network.train()
@@ -64,7 +67,6 @@ class Trainer:
         if self._adversary is not None:
             loss = loss + self._contend(wave, one, rate)
         self._descend(self._network, self._optimizer, loss, self.settings.learning_rate * rate)
-        self.steps += 1
         return float(loss.detach()), float(far)
 
     def _contend(self, wave: Tensor, made: Tensor, rate: float) -> Tensor:
@@ -91,18 +93,13 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """What is needed to go on as if nothing had been: tensors and plain values."""
-        found = {
-            "steps": self.steps,
-            "learner": self.learner.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-        }
+        found = {"learner": self.learner.state_dict(), "optimizer": self._optimizer.state_dict()}
         if self._adversary is not None:
             found |= {"adversary": self._adversary.state_dict(), "rival": self._rival.state_dict()}
         return found
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""
-        self.steps = state["steps"]
         self.learner.load_state_dict(state["learner"])
         load_optimizer(self._optimizer, state["optimizer"])
         if self._adversary is not None:

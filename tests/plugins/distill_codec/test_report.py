@@ -109,7 +109,7 @@ def test_it_needs_nothing_from_elsewhere_and_runs_nothing_of_a_file_name(trainin
 def test_its_curve_goes_down_where_the_distance_does(training: Training) -> None:
     training.history.distance[:] = list(np.geomspace(1.0, 0.1, 2000))
     training.history.loss[:] = list(np.geomspace(1.1, 0.2, 2000))
-    training.trainer.steps = 2000
+    training.steps = 2000
     [_, curve, *_] = Page(page("hum", training, training.settled(), figures_of(training))).all("polyline")
     points = np.array([list(map(float, pair.split(","))) for pair in str(curve["points"]).split()])
     assert len(points) <= 400

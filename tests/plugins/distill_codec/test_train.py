@@ -22,12 +22,14 @@ from disk import room_for
 from forking import Done, Nursery
 from program import Cli, Result
 from recordings import corpus, sound, write
+from signalled import at_step
 from small_codec import SHAPE
 
 from distill.checkpoint import load_contents, read_header
-from distill_codec import checkpoints, pace, train, training
+from distill_codec import checkpoints, loop, pace, train, training
 from distill_codec.adversary import Adversary
 from distill_codec.trainer import Trainer
+from distill_codec.training import Training
 
 
 @pytest.fixture(autouse=True)
@@ -55,18 +57,6 @@ def losses(path: Path) -> list[float]:
 
 def files(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()} - {"sounds"}
-
-
-def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int, number: signal.Signals) -> None:
-    """Have this process interrupted while the training makes its `step`."""
-    original = Trainer.step
-
-    def interrupted(self: Trainer, batch: Any, rate: float) -> tuple[float, float]:
-        if self.steps == step:
-            signal.raise_signal(number)
-        return original(self, batch, rate)
-
-    monkeypatch.setattr(Trainer, "step", interrupted)
 
 
 def test_it_makes_a_model_and_a_report_and_prints_their_paths(cli: Cli, sounds: Path, tmp_path: Path) -> None:
@@ -163,7 +153,7 @@ def test_an_adversary_learns_too_and_is_taken_up_with_the_rest(
     cli: Cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        interrupt_at(patched, 1, signal.SIGTERM)
+        at_step(patched.setattr, Training, 1, signal.SIGTERM)
         assert cli("train", "--no-prior", sounds, "--name", "a", "--epochs", 1, "--adversarial").code == 143
     judged = checkpoints.load_training(tmp_path / "a.training")["trainer"]
     assert cli("train", "--no-prior", sounds, "--name", "a", "--resume").code == 0
@@ -239,7 +229,7 @@ def test_ctrl_c_ends_early_saves_and_can_be_taken_up(
     cli: Cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        interrupt_at(patched, 4, signal.SIGINT)
+        at_step(patched.setattr, Training, 4, signal.SIGINT)
         ended = cli("train", "--no-prior", sounds, "--name", "hum", "--epochs", 4)
     assert ended.code == 130
     assert ended.files == [Path("hum.distill"), Path("hum-report.html")]
@@ -267,7 +257,7 @@ def test_ctrl_c_ends_early_saves_and_can_be_taken_up(
 def test_sigterm_saves_what_is_needed_to_go_on(
     cli: Cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    interrupt_at(monkeypatch, 2, signal.SIGTERM)
+    at_step(monkeypatch.setattr, Training, 2, signal.SIGTERM)
     assert cli("train", "--no-prior", sounds, "--name", "hum", "--epochs", 4).code == 143
     assert files(tmp_path) == {"hum.training"}
     assert cli("train", "--no-prior", sounds, "--name", "hum", "--resume").code == 0
@@ -294,7 +284,7 @@ def test_a_killed_training_goes_on_with_the_losses_of_one_that_was_not(
 def begun(cli: Cli, sounds: Path, monkeypatch: pytest.MonkeyPatch) -> Result:
     """A training that was terminated."""
     with monkeypatch.context() as patched:
-        interrupt_at(patched, 1, signal.SIGTERM)
+        at_step(patched.setattr, Training, 1, signal.SIGTERM)
         return cli("train", "--no-prior", sounds, "--name", "hum", "--epochs", 2)
 
 
@@ -391,12 +381,12 @@ def test_a_full_disk_ends_in_one_line_and_loses_nothing(
 def test_losses_that_are_not_finite_end_it_and_the_last_save_stays(
     cli: Cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "SAVE_SECONDS", 0)
+    monkeypatch.setattr(loop, "SAVE_SECONDS", 0)
     original = Trainer.step
     monkeypatch.setattr(
         Trainer,
         "step",
-        lambda self, batch, rate: original(self, batch, rate) if self.steps < 3 else (math.nan, math.nan),
+        lambda self, batch, step, rate: original(self, batch, step, rate) if step < 3 else (math.nan, math.nan),
     )
     result = cli("train", "--no-prior", sounds, "--name", "hum", "--epochs", 3)
     assert result.code == 1
@@ -433,17 +423,9 @@ def test_an_interruption_before_the_first_step_leaves_nothing(
 def test_a_second_ctrl_c_ends_at_once_and_what_was_saved_stays(
     cli: Cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "SAVE_SECONDS", 0)
-    original = Trainer.step
-
-    def step(self: Trainer, batch: Any, rate: float) -> tuple[float, float]:
-        if self.steps == 3:
-            signal.raise_signal(signal.SIGINT)
-            signal.raise_signal(signal.SIGINT)
-        return original(self, batch, rate)
-
+    monkeypatch.setattr(loop, "SAVE_SECONDS", 0)
     with monkeypatch.context() as patched:
-        patched.setattr(Trainer, "step", step)
+        at_step(patched.setattr, Training, 3, signal.SIGINT, signal.SIGINT)
         result = cli("train", "--no-prior", sounds, "--name", "hum", "--epochs", 4)
     assert (result.code, result.out) == (130, "")
     assert files(tmp_path) == {"hum.training"}
@@ -465,7 +447,7 @@ def test_minutes_are_kept(cli: Cli, sounds: Path, tmp_path: Path, monkeypatch: p
     """By a clock that a step moves on by a second: six of them are a tenth of a minute."""
     monkeypatch.setattr(pace, "MEASURED", 3)
     clock = iter(range(10**6))
-    monkeypatch.setattr(training.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(loop.time, "monotonic", lambda: float(next(clock)))
     assert cli("train", "--no-prior", sounds, "--name", "hum", "--minutes", 0.5).code == 0
     found = contents(tmp_path / "hum.distill")["metadata"]
     assert found["training_steps"] == pytest.approx(30, abs=1)
@@ -474,7 +456,7 @@ def test_minutes_are_kept(cli: Cli, sounds: Path, tmp_path: Path, monkeypatch: p
 
 def test_stereo_is_taken_up_as_stereo(cli: Cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
-        interrupt_at(patched, 1, signal.SIGTERM)
+        at_step(patched.setattr, Training, 1, signal.SIGTERM)
         assert cli("train", "--no-prior", sounds, "--name", "hum", "--epochs", 1, "--stereo").code == 143
     assert cli("train", "--no-prior", sounds, "--name", "hum", "--resume").code == 0
     assert contents(tmp_path / "hum.distill")["codec_config"]["channels"] == 2

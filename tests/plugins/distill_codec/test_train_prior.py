@@ -17,19 +17,20 @@ from disk import room_for
 from forking import Nursery
 from program import Cli
 from recordings import corpus, sound, write
+from signalled import at_step
 from small_codec import start_and_settle_soon
 from small_training import learn_soon, six_steps
 
 from distill import Passage
 from distill.checkpoint import load_contents, read_header
-from distill_codec import passages, prior_learner, prior_training, train, train_prior
+from distill_codec import loop, passages, prior_learner, prior_training, train, train_prior
 from distill_codec.corpus import Corpus, read, split
 from distill_codec.passages import encode
 from distill_codec.prior_learner import CodecPriorLearner
 from distill_codec.prior_shape import PriorShape
 from distill_codec.prior_training import PriorTraining, held_out_bits, unigram_bits
 from distill_codec.tokenizer import CodecTokenizer
-from distill_codec.trainer import Trainer
+from distill_codec.training import Training
 from distill_codec.training_settings import Sizes
 
 
@@ -65,18 +66,6 @@ def files(folder: Path) -> set[str]:
 
 def read_in(folder: Path) -> Corpus:
     return read(folder, 48000, 1, folder.parent)
-
-
-def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int, number: signal.Signals) -> None:
-    """Have this process interrupted while the training makes its `step`."""
-    original = PriorTraining._step
-
-    def interrupted(self: PriorTraining, batch: Any) -> float:
-        if self.steps == step:
-            signal.raise_signal(number)
-        return original(self, batch)
-
-    monkeypatch.setattr(PriorTraining, "_step", interrupted)
 
 
 def test_a_model_gets_a_prior_and_generates(cli: Cli, model: Path, sounds: Path, tmp_path: Path) -> None:
@@ -178,7 +167,7 @@ def test_ctrl_c_ends_early_saves_and_can_be_taken_up(
 ) -> None:
     assert cli("train-prior", model, sounds, "--steps", 8, "-o", "whole.distill").code == 0
     with monkeypatch.context() as context:
-        interrupt_at(context, 4, signal.SIGINT)
+        at_step(context.setattr, PriorTraining, 4, signal.SIGINT)
         result = cli("train-prior", model, sounds, "--steps", 8)
     assert result.code == 130
     assert result.files == [model, tmp_path / "hum-prior-report.html"]
@@ -197,7 +186,7 @@ def test_sigterm_saves_what_is_needed_to_go_on(
     cli: Cli, model: Path, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as context:
-        interrupt_at(context, 4, signal.SIGTERM)
+        at_step(context.setattr, PriorTraining, 4, signal.SIGTERM)
         result = cli("train-prior", model, sounds, "--steps", 8)
     assert (result.code, result.out) == (143, "")
     assert files(tmp_path) == {"hum.distill", "hum.prior-training"}
@@ -263,7 +252,7 @@ def test_another_training_of_the_same_prior_is_not_begun(
     cli: Cli, model: Path, sounds: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as context:
-        interrupt_at(context, 4, signal.SIGTERM)
+        at_step(context.setattr, PriorTraining, 4, signal.SIGTERM)
         cli("train-prior", model, sounds, "--steps", 8)
     result = cli("train-prior", model, sounds, "--steps", 8)
     assert result.code == 1
@@ -279,7 +268,7 @@ def test_a_damaged_training_is_refused_in_one_line(
     cli: Cli, model: Path, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
     with monkeypatch.context() as context:
-        interrupt_at(context, 4, signal.SIGTERM)
+        at_step(context.setattr, PriorTraining, 4, signal.SIGTERM)
         cli("train-prior", model, sounds, "--steps", 8)
     path = tmp_path / "hum.prior-training"
     if damage == "cut":
@@ -344,7 +333,7 @@ def test_train_interrupted_at_the_prior_is_taken_up_there(
     monkeypatch.setattr(train, "sizes_for", small_sizes)
     monkeypatch.setattr(train_prior, "settings_for", six_steps)
     with monkeypatch.context() as context:
-        interrupt_at(context, 3, signal.SIGTERM)
+        at_step(context.setattr, PriorTraining, 3, signal.SIGTERM)
         result = cli("train", sounds, "--name", "rain", "--epochs", 1)
     assert result.code == 143
     assert result.files == [Path("rain.distill"), Path("rain-report.html")]
@@ -379,17 +368,11 @@ def test_a_prior_is_not_resumed_on_other_codes_nor_lost_to_a_codec_that_goes_on(
     """A codec's training is interrupted; the prior of what it was by then too; then the codec goes on."""
     monkeypatch.setattr(train, "sizes_for", small_sizes)
 
-    def interrupted(self: Any, batch: Any, rate: float) -> Any:
-        if self.steps == 2:
-            signal.raise_signal(signal.SIGINT)
-        return original(self, batch, rate)
-
-    original = Trainer.step
     with monkeypatch.context() as context:
-        context.setattr(Trainer, "step", interrupted)
+        at_step(context.setattr, Training, 2, signal.SIGINT)
         assert cli("train", sounds, "--name", "rain", "--epochs", 1).code == 130
     with monkeypatch.context() as context:
-        interrupt_at(context, 2, signal.SIGTERM)
+        at_step(context.setattr, PriorTraining, 2, signal.SIGTERM)
         assert cli("train-prior", "rain.distill", sounds, "--steps", 5).code == 143
     assert cli("train", sounds, "--name", "rain", "--resume", "--no-prior").code == 0
     result = cli("train-prior", "rain.distill", sounds, "--resume")
@@ -397,7 +380,7 @@ def test_a_prior_is_not_resumed_on_other_codes_nor_lost_to_a_codec_that_goes_on(
     assert "the training was of another model" in result.errors[-1]
 
     with monkeypatch.context() as context:
-        context.setattr(Trainer, "step", interrupted)
+        at_step(context.setattr, Training, 2, signal.SIGINT)
         assert cli("train", sounds, "--name", "snow", "--epochs", 1).code == 130
     assert cli("train-prior", "snow.distill", sounds, "--steps", 3).code == 0
     result = cli("train", sounds, "--name", "snow", "--resume")
@@ -443,8 +426,8 @@ def test_memorising_is_warned_of_in_plain_words(
 ) -> None:
     """What is kept is what told held-out sounds best; the warning names the step."""
     rising = iter([30.0, 20.0, 25.0, 26.0, 27.0])
-    monkeypatch.setattr(prior_training, "WATCH_SECONDS", 0)
-    monkeypatch.setattr(prior_training, "MEASURING", 0)
+    monkeypatch.setattr(PriorTraining, "WATCH_SECONDS", 0)
+    monkeypatch.setattr(loop, "MEASURING", 0)
     weights = []
 
     def bits(learner: Any, _held_out: Any) -> Any:
