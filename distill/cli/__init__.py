@@ -69,9 +69,15 @@ class _LeaveAtOnce:
         """Have the process end with `code`, and a signal change it no more."""
         self.code = code
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self)
+            signal.signal(number, self._meanwhile)
 
-    def __call__(self, *_: object) -> None:
+    def _meanwhile(self, number: int, _frame: object) -> None:
+        try:
+            self()
+        except RuntimeError:  # what was printed is being written, and its reader does not read it
+            os._exit(128 + number)
+
+    def __call__(self) -> None:
         if self.code is None:
             return
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import re
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 from checkpoints import save, vqvae_contents
+from forking import HANG
 
 DISTILL = [sys.executable, "-m", "distill"]
 
@@ -151,6 +153,23 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(vqvae_file: Path, tmp_pat
         assert process.stderr.read() == ""
     assert process.returncode == 1
     assert len(list(tmp_path.glob("*.wav"))) < 50
+
+
+@pytest.mark.skipif(not hasattr(fcntl, "F_SETPIPE_SZ"), reason="pipes have one size here")
+def test_it_can_be_interrupted_as_it_writes_at_its_exit_what_nobody_reads() -> None:
+    """What a plugin printed, which a pager that is not scrolled does not take."""
+    read, written = os.pipe()
+    fcntl.fcntl(written, fcntl.F_SETPIPE_SZ, 4096)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    program = "from distill import cli\ncli.run = lambda *_: print(8000 * '.') or 0\ncli.main()"
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdout=written, stderr=subprocess.PIPE, text=True, env=buffered) as running:
+        os.close(written)
+        assert select.select([read], [], [], HANG)[0]
+        running.send_signal(signal.SIGINT)
+        _, err = running.communicate(timeout=HANG)
+    os.close(read)
+    assert (running.returncode, err) == (130, "")
 
 
 def test_without_a_stderr_it_still_generates(vqvae_file: Path, tmp_path: Path) -> None:
