@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 import click
 
 
-class Sectioned(click.Command):
+class Sectioned(click.Command, ABC):
     """A command that says under which titles its help lists which options."""
 
+    @abstractmethod
     def sections(self, ctx: click.Context) -> Mapping[str, Sequence[click.Parameter]]:
         """The options by title, in the order of the help."""
-        raise NotImplementedError
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, options in self.sections(ctx).items():

@@ -29,7 +29,7 @@ class _Ending:
         now = time.monotonic()
         if now - self._raised <= PATIENCE_S:
             return
-        if _is_between(frame):
+        if _is_opening_or_closing(frame):
             self._waits_since = min(self._waits_since, now)
             if now - self._waits_since <= PATIENCE_S:
                 self._send_again()
@@ -51,7 +51,7 @@ class _Ending:
         os.kill(os.getpid(), self.number)
 
 
-def _is_between(frame: FrameType | None) -> bool:
+def _is_opening_or_closing(frame: FrameType | None) -> bool:
     """Whether a context manager is being entered or left: broken off there, it leaves behind what it would remove."""
     while frame is not None:
         if frame.f_code.co_name in ("__enter__", "__exit__"):
