@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from functools import partial
 from signal import Signals
 from threading import Event
-from typing import ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
+from distill.checkpoint import whole_number
 from distill.concurrency import in_order
 from distill_codec.interruption import Interruption
 from distill_codec.pace import Pace
@@ -54,6 +55,19 @@ class TrainingLoop(ABC, Generic[Batch]):
     @abstractmethod
     def save(self) -> None:
         """Save what is needed to go on."""
+
+    def place(self) -> dict[str, Any]:
+        """Where it stands: plain values, for `save`."""
+        return {"steps": self.steps, "pace": vars(self.pace)}
+
+    def go_on_from(self, saved: Mapping[str, Any]) -> None:
+        """Stand where `place` said that it stood.
+
+        Raises `CheckpointError`, `KeyError`, `TypeError` or `ValueError` where that is damaged.
+        """
+        self.steps = whole_number(saved, "steps", 2**62, 0)
+        self.pace = Pace(**saved["pace"])
+        self.pace.check()
 
     def run(self, watch: Callable[[Self], object]) -> Signals | None:
         """Train to the end, or until an interruption: which one ended it early. What was learnt is saved.

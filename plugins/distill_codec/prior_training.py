@@ -25,7 +25,7 @@ from distill_codec.loop import TrainingLoop
 from distill_codec.pace import Pace
 from distill_codec.passages import Material
 from distill_codec.processes import Alone
-from distill_codec.trainer import BETAS, LARGEST_GRADIENT, load_optimizer
+from distill_codec.trainer import BETAS, descend, load_optimizer
 
 LEARNING_RATE = 1.5e-3
 WEIGHT_DECAY = 0.1
@@ -143,12 +143,8 @@ class PriorTraining(TrainingLoop[Any]):
         torch.manual_seed(int(stream(self.settings.seed, "prior step", self.steps).integers(2**63)))
         self._network.train()
         loss = self.learner.loss(batch)
-        for group in self._optimizer.param_groups:
-            group["lr"] = LEARNING_RATE * self.pace.learning_rate(self.steps)
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self._network.parameters(), LARGEST_GRADIENT)
-        self._optimizer.step()
+        rate = LEARNING_RATE * self.pace.learning_rate(self.steps)
+        descend(self._network, self._optimizer, loss, rate, self.processes)
         bits = float(loss.detach()) / math.log(2)
         if not math.isfinite(bits):
             raise NotFiniteError("losses", "The training")
@@ -179,8 +175,8 @@ class PriorTraining(TrainingLoop[Any]):
     def save(self) -> None:
         checkpoints.save_training(self.path, {
             "settings": self.settings.config(), "origin": dict(self._origin),
-            "steps": self.steps, "network": self._network.state_dict(), "averaged": self._averaged, "best": self._best,
-            "optimizer": self._optimizer.state_dict(), "pace": vars(self.pace), "history": self.history.config(),
+            "network": self._network.state_dict(), "averaged": self._averaged, "best": self._best,
+            "optimizer": self._optimizer.state_dict(), "history": self.history.config(), **self.place(),
         })  # fmt: skip
 
     def _restore(self, saved: Mapping[str, Any]) -> None:
@@ -196,9 +192,7 @@ class PriorTraining(TrainingLoop[Any]):
             for name, tensor in mine.items():
                 tensor.copy_(theirs[name])
         load_optimizer(self._optimizer, saved["optimizer"])
-        self.steps = whole_number(saved, "steps", 2**62, 0)
-        self.pace = Pace(**saved["pace"])
-        self.pace.check()
+        self.go_on_from(saved)
         self.history = PriorHistory.from_config(saved["history"])
 
 

@@ -66,25 +66,17 @@ class Trainer:
         loss = energy + COMMITMENT_WEIGHT * commitment
         if self._adversary is not None:
             loss = loss + self._contend(wave, one, rate)
-        self._descend(self._network, self._optimizer, loss, self.settings.learning_rate * rate)
+        descend(self._network, self._optimizer, loss, self.settings.learning_rate * rate, self._processes)
         return float(loss.detach()), float(far)
 
     def _contend(self, wave: Tensor, made: Tensor, rate: float) -> Tensor:
         """Have the adversary learn from `made`; what the codec is to lower of its judgement."""
         loss = adversary_loss(self._judge(wave), self._judge(made.detach()))
-        self._descend(self._judge, self._rival, loss, self.settings.learning_rate / 4 * rate)
+        descend(self._judge, self._rival, loss, self.settings.learning_rate / 4 * rate, self._processes)
         self._judge.requires_grad_(False)
         judged = codec_loss(self._judge(wave), self._judge(made))
         self._judge.requires_grad_(True)
         return judged
-
-    def _descend(self, network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, rate: float) -> None:
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        optimizer.zero_grad(set_to_none=True)
-        self._processes.backward(loss)
-        nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
-        optimizer.step()
 
     def codec(self) -> Codec:
         """The codec as it is now, in eval mode until the next step."""
@@ -105,6 +97,18 @@ class Trainer:
         if self._adversary is not None:
             self._adversary.load_state_dict(state["adversary"])
             load_optimizer(self._rival, state["rival"])
+
+
+def descend(
+    network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, rate: float, processes: Alone
+) -> None:  # fmt: skip
+    """Have all of `processes` take a step down the `loss` of `network`, at a learning `rate`."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.zero_grad(set_to_none=True)
+    processes.backward(loss)
+    nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
+    optimizer.step()
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:

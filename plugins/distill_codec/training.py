@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 
 from distill.audio.blocks import cut
-from distill.checkpoint import whole_number
 from distill.errors import DistillError, NotFiniteError
 from distill.text import clean
 from distill_codec import checkpoints
@@ -155,8 +154,8 @@ class Training(TrainingLoop[NDArray[np.float32]]):
             return
         checkpoints.save_training(self.path, {
             "identity": self.identity, "settings": self.settings.config(), "shape": self.shape.config(),
-            "corpus": self._fingerprint, "steps": self.steps, "trainer": self.trainer.state(), "pace": vars(self.pace),
-            "history": self.history.config(), "processes": self.processes.count,
+            "corpus": self._fingerprint, "trainer": self.trainer.state(), "history": self.history.config(),
+            "processes": self.processes.count, **self.place(),
         })  # fmt: skip
 
     def _restore(self, saved: dict[str, Any]) -> None:
@@ -170,8 +169,6 @@ class Training(TrainingLoop[NDArray[np.float32]]):
                 "--resume: the recordings are not those the training began with. Put them back, or begin anew with "
                 "another --name."
             )
-        self.steps = whole_number(saved, "steps", 2**62, 0)
         self.trainer.restore(saved["trainer"])
-        self.pace = Pace(**saved["pace"])
-        self.pace.check()
+        self.go_on_from(saved)
         self.history = History.from_config(saved["history"])
